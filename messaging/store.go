@@ -1,0 +1,198 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Store is the journal. The engine writes through Commit alone, one batch at a time from
+// one goroutine; the readers may be called concurrently with it and with each other.
+type Store interface {
+	// Commit applies the whole batch in one transaction and returns nil once it is as
+	// durable as the store can make it; on an error nothing of it is applied. It fills the
+	// result fields of every operation. Operations apply in the order Appends, Settles,
+	// Enqueues, Claims, Reports; within a slice, in order. A retried batch (same ID, after
+	// an error that may have hidden a successful commit) must recognise its own rows and
+	// report them as it did, or would have done, the first time.
+	//
+	// Errors: [ErrUnavailable] (retry the same batch later), [ErrFull] (no room: retry
+	// later, take nothing new), anything else blames the batch's content: the engine
+	// bisects it until the guilty operation stands alone.
+	Commit(ctx context.Context, b *Batch) error
+
+	// Load reads work that this process does not hold: see Query. It is called at start,
+	// for what overflowed memory, and when something stored falls due; never to find work
+	// just committed by this process.
+	Load(ctx context.Context, q Query) (*Work, error)
+
+	// Prune forgets bodies and finished rows older than before, at most a bounded number a
+	// call, and returns how many; ids live on for the dedupe window.
+	Prune(ctx context.Context, before time.Time) (int64, error)
+
+	Traits() Traits
+	Close() error
+}
+
+// Traits tells the engine what it may rely on.
+type Traits struct {
+	Name     string // "memory", "sqlite", "postgres"
+	Durable  bool   // a commit survives the process
+	Shared   bool   // other instances may own part of it
+	Blocking bool   // Commit waits for a disk or a network: run it off the engine's goroutine
+}
+
+// The errors of Store.Commit that do not blame the batch.
+var (
+	ErrUnavailable = errors.New("messaging: the store is unavailable")
+	ErrFull        = errors.New("messaging: the store is full")
+)
+
+// Batch is what one transaction writes: whatever arrived while the previous one ran.
+type Batch struct {
+	ID       uuid.UUID // UUIDv7; stored with each row, so that a lost answer can be recognised
+	Owner    uuid.UUID // the instance
+	Now      time.Time
+	Appends  []*Append
+	Settles  []*Settle
+	Enqueues []*Enqueue
+	Claims   []*Claim
+	Reports  []*Report
+}
+
+// Len is the number of operations.
+func (b *Batch) Len() int {
+	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports)
+}
+
+// Append journals one event.
+type Append struct {
+	Event *Event
+	// Outcome is set when the chain ran before the append: the event is written once, in
+	// its final state, and the outcome's sends only if the event is fresh.
+	Outcome *Outcome
+
+	Fresh bool   // result: false for an event already journaled
+	Merge *Merge // result for a fresh KindState event: what it meant; nil if it matched no send (kept, bounded, for a report to come)
+}
+
+// Fate is what becomes of an event after a run of its chain.
+type Fate uint8
+
+// The fates. An event is unfinished until Done or Dead.
+const (
+	FateRetry Fate = iota // run again at Outcome.RetryAt
+	FateDone
+	FateDead // kept as a dead letter
+)
+
+// Outcome is what a run of the chain decided.
+type Outcome struct {
+	Fate    Fate
+	Sends   []*Outgoing // inserted in the same transaction; empty unless Done
+	RetryAt time.Time
+	Attempt int    // runs so far that count
+	Err     string // why, for FateRetry and FateDead; holds no personal data
+	Handler string // which handler decided, for explain; may be empty
+}
+
+// Outgoing is a send as it is inserted.
+type Outgoing struct {
+	Send
+	// Attempt is set when the send is inserted already claimed, so that no second commit
+	// precedes the wire. Otherwise it is inserted with Status and Reason.
+	Attempt *Attempt
+	Status  Status // StatusSending with an Attempt, else StatusQueued, StatusSuppressed or StatusExpired
+	Reason  string
+
+	Inserted bool // result: false if a send with the same Key exists; nothing was inserted then
+}
+
+// Settle completes, retries or buries a journaled event.
+type Settle struct {
+	Event   *Event
+	Outcome *Outcome
+
+	Lost bool // result: the event was not ours to settle any more (settled already, or taken over); nothing was written
+}
+
+// Enqueue inserts a send that no event asked for (the local API, bulk).
+type Enqueue struct {
+	Outgoing *Outgoing
+	Existing *Send // result when Inserted is false: the send that has the key
+}
+
+// Claim opens a new attempt at a queued send, or ends it without one.
+type Claim struct {
+	SendID  uuid.UUID
+	Attempt *Attempt // nil: write Status and Reason instead
+	Status  Status   // StatusQueued (deferred to NotBefore), StatusSuppressed, StatusExpired, StatusCancelled
+	Reason  string
+	// NotBefore is when a deferred send is due again.
+	NotBefore time.Time
+
+	Granted bool // result: false if the send was not queued any more
+}
+
+// Report records what became of an attempt, and what its send does next.
+type Report struct {
+	SendID    uuid.UUID
+	AttemptID uuid.UUID
+	Outcome   AttemptOutcome
+	MessageID string // for OutcomeAccepted
+	Code      string // for OutcomeRejected
+	Reason    string // platform's or our words; holds no personal data
+	Status    Status // the send's: StatusAccepted, StatusQueued (again at NotBefore), StatusFailed, StatusInDoubt, StatusExpired, ...
+	NotBefore time.Time
+
+	// Merge is the result: where the send stands after states that overtook this report
+	// were merged into it. An OutcomeInDoubt or OutcomeAbsent for an attempt that is
+	// already accepted or rejected changes nothing and Merge tells the truth.
+	Merge *Merge
+}
+
+// Merge tells where an attempt and its send stand after an operation.
+type Merge struct {
+	Ref      SendRef
+	Outcome  AttemptOutcome
+	Status   Status
+	Advanced bool // the operation changed the status
+	Conflict bool // a second, different terminal state; the first one holds
+}
+
+// Query asks for stored work, each kind at most Limit, oldest first.
+type Query struct {
+	Owner uuid.UUID // the caller; what other live owners hold is left out
+	Now   time.Time
+	// AfterSeq pages through unfinished events by their arrival order.
+	AfterSeq int64
+	Limit    int
+	Events   bool // unfinished events, retries not yet due included
+	Sends    bool // queued sends with NotBefore up to Now, in commit order
+	Doubts   bool // attempts that are open or in doubt
+}
+
+// Work is what a Query found.
+type Work struct {
+	Events []*Unfinished
+	Sends  []*Outgoing // Status queued
+	Doubts []*Doubt
+	// NextDue is when the earliest queued send beyond Now falls due; zero if none.
+	NextDue time.Time
+}
+
+// Unfinished is a journaled event without a final fate.
+type Unfinished struct {
+	Event   *Event
+	RetryAt time.Time // zero: now
+}
+
+// Doubt is an attempt whose outcome is not known.
+type Doubt struct {
+	Attempt Attempt
+	Send    Send
+	Outcome AttemptOutcome // OutcomeOpen or OutcomeInDoubt
+	Since   time.Time
+}
