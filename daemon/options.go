@@ -1,8 +1,9 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
-	"net/http"
+	"net"
 )
 
 // Option changes what [Main] and [New] build. Options apply in order.
@@ -11,16 +12,17 @@ type Option func(*options)
 // options is what the options of one Main or New add up to.
 type options struct {
 	logger *slog.Logger
-	dialer *http.Client
+	dial   func(ctx context.Context, network, addr string) (net.Conn, error)
 }
 
-// WithLogger makes the daemon log to l instead of to standard error. Numbers and secrets are
-// masked all the same.
+// WithLogger makes the daemon log to l instead of to standard error. Secrets are masked all
+// the same.
 func WithLogger(l *slog.Logger) Option {
 	return func(o *options) { o.logger = l }
 }
 
-// WithRelayClient makes the daemon dial Relay with c; tests give it an in-memory transport.
-func WithRelayClient(c *http.Client) Option {
-	return func(o *options) { o.dialer = c }
+// WithDial makes the session open its network connections with dial: a proxy of your own,
+// or the in-memory network of a test.
+func WithDial(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
+	return func(o *options) { o.dial = dial }
 }
