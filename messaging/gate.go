@@ -1,0 +1,117 @@
+package messaging
+
+import (
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/relay"
+)
+
+// Verdict is what a rule, and so the gate, says of a send.
+type Verdict struct {
+	// Status is empty for "go", StatusQueued for "not before Until", StatusSuppressed or
+	// StatusExpired for "never".
+	Status Status
+	Reason string // the rule's name, for every verdict but go
+	Until  time.Time
+}
+
+// Go reports whether the send may leave now.
+func (v Verdict) Go() bool { return v.Status == "" }
+
+// Rule is one question that is asked of every send before it may leave, and again before
+// each further attempt. It must not block; it is asked on the engine's goroutine.
+type Rule interface {
+	Ask(now time.Time, s *Send) Verdict
+}
+
+// gate is the one place that may hand a send to the wire.
+type gate struct {
+	link  Link
+	rules []Rule
+	buf   []byte
+}
+
+// ask puts the rules to a send; the first that does not say go decides.
+func (g *gate) ask(now time.Time, s *Send) Verdict {
+	if !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
+		return Verdict{Status: StatusExpired, Reason: "expired"}
+	}
+	if now.Before(s.NotBefore) {
+		return Verdict{Status: StatusQueued, Reason: "not_before", Until: s.NotBefore}
+	}
+	for _, r := range g.rules {
+		if v := r.Ask(now, s); !v.Go() {
+			if v.Status == StatusQueued && !s.ExpiresAt.IsZero() && !v.Until.Before(s.ExpiresAt) {
+				return Verdict{Status: StatusExpired, Reason: v.Reason}
+			}
+			return v
+		}
+	}
+	return Verdict{}
+}
+
+const methodSend = "messaging.send"
+
+// pass hands an attempt to the wire. Nothing else in the program does.
+func (g *gate) pass(s *Send, a *Attempt, done func(relay.Answer)) {
+	g.buf = appendSend(g.buf[:0], s, a)
+	g.link.Go(a.ID, methodSend, g.buf, done)
+}
+
+// appendSend writes the params of messaging.send. Empty optional fields are left out, as
+// R49 wants it, and the attempt's own tag comes first.
+func appendSend(b []byte, s *Send, a *Attempt) []byte {
+	b = append(b, `{"context":`...)
+	b = appendText(b, s.Context)
+	b = append(b, `,"from_number":`...)
+	b = appendText(b, string(s.From))
+	b = append(b, `,"to_number":`...)
+	b = appendText(b, string(s.To))
+	if s.Body != "" {
+		b = append(b, `,"body":`...)
+		b = appendText(b, s.Body)
+	}
+	if len(s.Media) > 0 {
+		b = append(b, `,"media":[`...)
+		for i, u := range s.Media {
+			if i > 0 {
+				b = append(b, ',')
+			}
+			b = appendText(b, u)
+		}
+		b = append(b, ']')
+	}
+	b = append(b, `,"tags":["`...)
+	b = append(b, TagPrefix...)
+	b = appendUUID(b, a.ID)
+	b = append(b, '"')
+	for _, t := range s.Tags {
+		b = append(b, ',')
+		b = appendText(b, t)
+	}
+	return append(b, `]}`...)
+}
+
+// appendText quotes s as JSON; what is not UTF-8 becomes U+FFFD.
+func appendText(b []byte, s string) []byte {
+	out, err := jsontext.AppendQuote(b, s)
+	if err != nil {
+		out, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
+	}
+	return out
+}
+
+func appendUUID(b []byte, id uuid.UUID) []byte {
+	const hexDigits = "0123456789abcdef"
+	for i, c := range id {
+		switch i {
+		case 4, 6, 8, 10:
+			b = append(b, '-')
+		}
+		b = append(b, hexDigits[c>>4], hexDigits[c&15])
+	}
+	return b
+}

@@ -1,0 +1,429 @@
+package messaging
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// journal is the group commit: what is decided while a commit runs is the next batch. At
+// most one batch is with the store; the engine's goroutine fills the next one meanwhile.
+type journal struct {
+	group *sync.WaitGroup
+	in    chan *batch // to the committer, for a store that blocks
+	done  chan *batch // from it
+	ctx   context.Context
+	block bool
+
+	next     *batch
+	queue    fifo[*batch] // must be committed before next: halves of a batch that failed
+	inflight *batch       // with the store, or about to be tried again
+	failures int
+	healthy  bool
+	why      error
+	spare    []*arrival // memory for the mailbox
+	parked   []*arrival // found no room; wait for the next try
+	free     *batch
+}
+
+// batch is a Batch with what follows its commit.
+type batch struct {
+	Batch
+	appends  []*appending
+	settles  []*settling
+	enqueues []*enqueuing
+	claims   []*claiming
+	reports  []*reporting
+	err      error
+	took     time.Duration
+}
+
+type appending struct {
+	*Append
+	arrival *arrival
+	talk    *talk
+	item    *item
+	flights []*flight
+	buried  bool // second try, as a dead letter without text
+}
+
+type settling struct {
+	*Settle
+	run     *run
+	flights []*flight
+}
+
+type enqueuing struct {
+	*Enqueue
+	flight *flight
+	reply  func(Send, error)
+}
+
+type claiming struct {
+	*Claim
+	flight *flight
+}
+
+type reporting struct {
+	*Report
+	flight *flight
+}
+
+const (
+	// batchMost bounds the events of one commit, so that the first of them does not wait
+	// for a transaction without end.
+	batchMost = 1024
+
+	journalRetryFirst = 50 * time.Millisecond
+	journalRetryMost  = 5 * time.Second
+)
+
+func (j *journal) start(e *Engine, ctx context.Context, group *sync.WaitGroup) {
+	j.group, j.ctx, j.block = group, ctx, e.traits.Blocking
+	j.done = make(chan *batch, 1)
+	if !j.block {
+		return
+	}
+	j.in = make(chan *batch, 1)
+	group.Go(func() {
+		for b := range j.in {
+			j.commit(e.store, b)
+			j.done <- b
+		}
+	})
+}
+
+func (j *journal) stop() {
+	if j.in != nil {
+		close(j.in)
+	}
+}
+
+func (j *journal) commit(s Store, b *batch) {
+	began := time.Now()
+	b.err = s.Commit(j.ctx, &b.Batch)
+	b.took = time.Since(began)
+}
+
+func (j *journal) batch() *batch {
+	if j.next == nil {
+		if j.next = j.free; j.next == nil {
+			j.next = &batch{}
+		}
+		j.free = nil
+	}
+	return j.next
+}
+
+// room is how many more events the next batch takes.
+func (j *journal) room() int {
+	if j.parked != nil {
+		return 0 // later events must not overtake them
+	}
+	if j.next == nil {
+		return batchMost
+	}
+	return batchMost - len(j.next.appends)
+}
+
+// pending is how many operations are not committed.
+func (j *journal) pending() int {
+	n := 0
+	if j.next != nil {
+		n += j.next.ops()
+	}
+	if j.inflight != nil {
+		n += j.inflight.ops()
+	}
+	for _, b := range j.queue.items[j.queue.head:] {
+		n += b.ops()
+	}
+	return n + len(j.parked)
+}
+
+func (b *batch) ops() int {
+	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports)
+}
+
+func (j *journal) append(p *appending)  { b := j.batch(); b.appends = append(b.appends, p) }
+func (j *journal) settle(s *settling)   { b := j.batch(); b.settles = append(b.settles, s) }
+func (j *journal) enqueue(q *enqueuing) { b := j.batch(); b.enqueues = append(b.enqueues, q) }
+func (j *journal) claim(c *claiming)    { b := j.batch(); b.claims = append(b.claims, c) }
+func (j *journal) report(r *reporting)  { b := j.batch(); b.reports = append(b.reports, r) }
+
+// advance hands the next batch to the store if it is free. It reports whether something
+// was committed, and so whether there may be more to do.
+func (j *journal) advance(e *Engine) bool {
+	if j.inflight != nil {
+		return false
+	}
+	var b *batch
+	switch {
+	case j.queue.len() > 0:
+		b = j.queue.pop()
+	case j.next != nil && j.next.ops() > 0:
+		b, j.next = j.next, nil
+	default:
+		return false
+	}
+	b.prepare(e)
+	if j.block {
+		j.inflight = b
+		j.in <- b
+		return false
+	}
+	j.commit(e.store, b)
+	e.committed(b)
+	return true
+}
+
+// prepare fills the Batch from the operations; a retried batch keeps its id.
+func (b *batch) prepare(e *Engine) {
+	if b.ID == (uuid.UUID{}) {
+		b.ID = newID()
+	}
+	b.Owner, b.Now = e.cfg.Owner, e.now
+	b.Appends, b.Settles = b.Appends[:0], b.Settles[:0]
+	b.Enqueues, b.Claims, b.Reports = b.Enqueues[:0], b.Claims[:0], b.Reports[:0]
+	for _, o := range b.appends {
+		b.Appends = append(b.Appends, o.Append)
+	}
+	for _, o := range b.settles {
+		b.Settles = append(b.Settles, o.Settle)
+	}
+	for _, o := range b.enqueues {
+		b.Enqueues = append(b.Enqueues, o.Enqueue)
+	}
+	for _, o := range b.claims {
+		b.Claims = append(b.Claims, o.Claim)
+	}
+	for _, o := range b.reports {
+		b.Reports = append(b.Reports, o.Report)
+	}
+}
+
+// committed follows a commit: what depended on it happens, in order, or the batch is tried
+// again or taken apart.
+func (e *Engine) committed(b *batch) {
+	j := &e.journal
+	if b.err != nil {
+		e.commitFailed(b)
+		return
+	}
+	j.failures = 0
+	if !j.healthy {
+		j.healthy, j.why = true, nil
+		e.cfg.Logger.Info("journal is writable again")
+		e.refresh()
+	}
+	e.cfg.Metrics.commit.Observe(b.took.Seconds())
+	e.cfg.Metrics.batchRows.Observe(float64(b.ops()))
+	e.spillIfFull()
+	for _, o := range b.appends {
+		e.taken(o)
+	}
+	for _, o := range b.appends {
+		if !e.spill.on {
+			e.spill.cursor = max(e.spill.cursor, o.Event.Seq)
+		}
+	}
+	for _, o := range b.settles {
+		e.settled(o)
+	}
+	for _, o := range b.enqueues {
+		e.enqueued(o)
+	}
+	for _, o := range b.claims {
+		e.claimed(o)
+	}
+	for _, o := range b.reports {
+		e.reported(o)
+	}
+	b.recycle()
+	if j.free == nil {
+		j.free = b
+	}
+}
+
+// recycle empties a batch for its next use.
+func (b *batch) recycle() {
+	clear(b.appends)
+	clear(b.settles)
+	clear(b.enqueues)
+	clear(b.claims)
+	clear(b.reports)
+	clear(b.Appends)
+	clear(b.Settles)
+	clear(b.Enqueues)
+	clear(b.Claims)
+	clear(b.Reports)
+	*b = batch{
+		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0]},
+		appends: b.appends[:0], settles: b.settles[:0], enqueues: b.enqueues[:0], claims: b.claims[:0], reports: b.reports[:0],
+	}
+}
+
+// commitFailed decides what to do with a batch that the store refused.
+func (e *Engine) commitFailed(b *batch) {
+	j := &e.journal
+	full := errors.Is(b.err, ErrFull)
+	if !full && !errors.Is(b.err, ErrUnavailable) && !errors.Is(b.err, context.Canceled) {
+		e.takeApart(b)
+		return
+	}
+	if j.why == nil || j.why.Error() != b.err.Error() {
+		e.cfg.Logger.Error("journal cannot be written; nothing new is acknowledged until it can", "err", b.err)
+	}
+	j.healthy, j.why = false, b.err
+	e.refresh()
+	if full && len(b.appends) > 0 && len(b.appends) < b.ops() {
+		// What finishes work makes room, and must not wait behind what brings more.
+		j.requeue(
+			&batch{settles: b.settles, enqueues: b.enqueues, claims: b.claims, reports: b.reports},
+			&batch{appends: b.appends},
+		)
+		return
+	}
+	delay := min(journalRetryFirst<<min(j.failures, 10), journalRetryMost)
+	j.failures++
+	if full && len(b.appends) > 0 {
+		e.park(b, delay)
+		return
+	}
+	j.inflight = b // the same batch again, under its own id
+	e.alarms.add(e.now.Add(delay), func() {
+		if j.block {
+			j.in <- b
+			return
+		}
+		j.inflight = nil
+		j.commit(e.store, b)
+		e.committed(b)
+	})
+}
+
+// park takes back events that found no room and admits them again after a while. What
+// their chains decided is discarded, so that it holds no slot of the outbox meanwhile.
+// Later events wait behind them, so their order stays.
+func (e *Engine) park(b *batch, delay time.Duration) {
+	j := &e.journal
+	if j.next != nil {
+		b.appends = append(b.appends, j.next.appends...)
+		j.next.appends = nil
+	}
+	parked := make([]*arrival, 0, len(b.appends))
+	for _, p := range b.appends {
+		e.out.discard(e, p.flights)
+		e.dropItem(p.talk, p.item)
+		parked = append(parked, p.arrival)
+	}
+	j.parked = parked
+	e.alarms.add(e.now.Add(delay), func() {
+		j.parked = nil
+		for _, a := range parked {
+			e.admit(a)
+		}
+	})
+}
+
+// requeue puts batches before everything that is not committed yet.
+func (j *journal) requeue(bs ...*batch) {
+	rest := append([]*batch(nil), j.queue.items[j.queue.head:]...)
+	j.queue = fifo[*batch]{}
+	for _, b := range append(bs, rest...) {
+		j.queue.push(b)
+	}
+}
+
+// takeApart halves a batch whose content the store refuses until the guilty operation
+// stands alone, and then buries that one, so that the others live.
+func (e *Engine) takeApart(b *batch) {
+	if b.ops() > 1 {
+		x, y := b.halves()
+		e.journal.requeue(x, y)
+		return
+	}
+	err := b.err
+	log := e.cfg.Logger
+	switch {
+	case len(b.appends) == 1:
+		p := b.appends[0]
+		e.out.discard(e, p.flights)
+		p.flights = nil
+		if p.buried {
+			log.Error("an event cannot be journaled in any form and is left unacknowledged", "err", err)
+			e.unjournaled.Add(-p.arrival.size())
+			e.cfg.Metrics.dropped.Inc()
+			e.dropItem(p.talk, p.item)
+			return
+		}
+		log.Error("the store refuses an event; it is kept as a dead letter", "event_id", p.Event.ID, "err", err)
+		bare := *p.Event
+		bare.Body, bare.Media, bare.Tags = "", nil, nil
+		e.dropItem(p.talk, p.item)
+		e.journal.requeue(&batch{appends: []*appending{{
+			Append:  &Append{Event: &bare, Outcome: &Outcome{Fate: FateDead, Err: "the store refuses it: " + publicText(err)}},
+			arrival: p.arrival, buried: true,
+		}}})
+	case len(b.settles) == 1:
+		s := b.settles[0]
+		e.out.discard(e, s.flights)
+		if s.Outcome.Fate == FateDead {
+			log.Error("an event cannot be settled and stays unfinished until the next start", "event_id", s.Event.ID, "err", err)
+			s.run.t.running = false
+			e.release(s.run.t, s.run.it)
+			e.schedule(s.run.t)
+			return
+		}
+		log.Error("the store refuses what a handler decided; the event is a dead letter", "event_id", s.Event.ID, "err", err)
+		e.journal.requeue(&batch{settles: []*settling{{
+			Settle: &Settle{Event: s.Event, Outcome: &Outcome{Fate: FateDead, Attempt: s.Outcome.Attempt, Err: "the store refuses what it decided: " + publicText(err)}},
+			run:    s.run,
+		}}})
+	case len(b.enqueues) == 1:
+		b.enqueues[0].reply(Send{}, err)
+	case len(b.claims) == 1:
+		log.Error("the store refuses a claim; its send is given up", "send_id", b.claims[0].SendID, "err", err)
+		e.out.finish(e, b.claims[0].flight, StatusFailed, "store")
+	case len(b.reports) == 1:
+		log.Error("the store refuses an answer", "send_id", b.reports[0].SendID, "err", err)
+		e.reported(b.reports[0])
+	}
+}
+
+func (b *batch) halves() (x, y *batch) {
+	x, y = &batch{}, &batch{}
+	half := b.ops() / 2
+	n := 0
+	pick := func() *batch {
+		n++
+		if n <= half {
+			return x
+		}
+		return y
+	}
+	for _, o := range b.appends {
+		h := pick()
+		h.appends = append(h.appends, o)
+	}
+	for _, o := range b.settles {
+		h := pick()
+		h.settles = append(h.settles, o)
+	}
+	for _, o := range b.enqueues {
+		h := pick()
+		h.enqueues = append(h.enqueues, o)
+	}
+	for _, o := range b.claims {
+		h := pick()
+		h.claims = append(h.claims, o)
+	}
+	for _, o := range b.reports {
+		h := pick()
+		h.reports = append(h.reports, o)
+	}
+	return x, y
+}

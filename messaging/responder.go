@@ -1,0 +1,47 @@
+package messaging
+
+import (
+	"errors"
+	"sync"
+)
+
+var errEmptySend = errors.New("a send needs text or media: give Reply a text, or ReplyMedia a URL")
+
+// responder collects what one run of a chain decides. It is sealed when the run is over,
+// so that a handler that was given up cannot add to what a later run decided.
+type responder struct {
+	mu     sync.Mutex
+	ev     *Event
+	sends  []Send
+	err    error
+	sealed bool
+}
+
+func (r *responder) Reply(text string) {
+	r.Send(Send{Body: text, Category: CategoryReply})
+}
+
+func (r *responder) ReplyMedia(text string, urls ...string) {
+	r.Send(Send{Body: text, Media: urls, Category: CategoryReply})
+}
+
+func (r *responder) Send(s Send) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return
+	}
+	if s.Body == "" && len(s.Media) == 0 {
+		r.err = errEmptySend
+		return
+	}
+	r.sends = append(r.sends, s)
+}
+
+// seal ends the run and gives what it decided.
+func (r *responder) seal() ([]Send, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.sealed = true
+	return r.sends, r.err
+}
