@@ -1,0 +1,3 @@
+// Package relay keeps one project's authenticated session on SignalWire Relay
+// alive.
+package relay
