@@ -1,0 +1,196 @@
+package relaytest
+
+import (
+	"io"
+	"net"
+	"os"
+	"sync"
+	"syscall"
+	"time"
+)
+
+// memBuffer is how many bytes one direction of an in-memory connection holds
+// before writers wait: about what a kernel buffers on loopback, so that code
+// which only works unbuffered, or only works unbounded, shows itself.
+const memBuffer = 256 << 10
+
+// memPipe returns the two ends of a buffered in-memory connection. Everything
+// waits on condition variables, so goroutines blocked in it count as durably
+// blocked and the clock of a synctest bubble moves.
+func memPipe(local, remote memAddr) (*memConn, *memConn) {
+	there, back := newHalf(), newHalf()
+	return &memConn{in: back, out: there, local: local, remote: remote},
+		&memConn{in: there, out: back, local: remote, remote: local}
+}
+
+type memAddr string
+
+func (memAddr) Network() string  { return "memory" }
+func (a memAddr) String() string { return string(a) }
+
+// memConn is one end: a net.Conn with deadlines, and Reset for an abrupt end.
+type memConn struct {
+	in, out       *half
+	local, remote memAddr
+}
+
+func (c *memConn) Read(p []byte) (int, error)  { return c.in.read(p) }
+func (c *memConn) Write(p []byte) (int, error) { return c.out.write(p) }
+func (c *memConn) LocalAddr() net.Addr         { return c.local }
+func (c *memConn) RemoteAddr() net.Addr        { return c.remote }
+
+// Close lets the peer read what was written, then EOF; the peer's writes fail.
+func (c *memConn) Close() error {
+	c.out.finish(io.EOF, net.ErrClosed, false)
+	c.in.finish(net.ErrClosed, syscall.EPIPE, false)
+	return nil
+}
+
+// Reset is a TCP RST: what is in flight is lost and the peer's next read or
+// write fails with ECONNRESET.
+func (c *memConn) Reset() {
+	c.out.finish(syscall.ECONNRESET, net.ErrClosed, true)
+	c.in.finish(net.ErrClosed, syscall.ECONNRESET, true)
+}
+
+func (c *memConn) SetDeadline(t time.Time) error {
+	c.in.setDeadline(&c.in.readBy, t)
+	c.out.setDeadline(&c.out.writeBy, t)
+	return nil
+}
+
+func (c *memConn) SetReadDeadline(t time.Time) error {
+	c.in.setDeadline(&c.in.readBy, t)
+	return nil
+}
+
+func (c *memConn) SetWriteDeadline(t time.Time) error {
+	c.out.setDeadline(&c.out.writeBy, t)
+	return nil
+}
+
+// half is one direction.
+type half struct {
+	mu       sync.Mutex
+	changed  *sync.Cond
+	buf      []byte // unread bytes are buf[head:]
+	head     int
+	readErr  error // for the reader once buf is empty
+	writeErr error // for the writer at once
+	readBy   memDeadline
+	writeBy  memDeadline
+}
+
+type memDeadline struct {
+	at    time.Time
+	timer *time.Timer
+}
+
+func (d *memDeadline) passed() bool { return !d.at.IsZero() && !time.Now().Before(d.at) }
+
+func newHalf() *half {
+	h := &half{}
+	h.changed = sync.NewCond(&h.mu)
+	return h
+}
+
+func (h *half) read(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for {
+		switch {
+		case h.readBy.passed():
+			return 0, os.ErrDeadlineExceeded
+		case h.readErr == net.ErrClosed:
+			return 0, net.ErrClosed
+		case len(p) == 0:
+			return 0, nil
+		case h.head < len(h.buf):
+			n := copy(p, h.buf[h.head:])
+			h.head += n
+			if h.head == len(h.buf) {
+				h.buf, h.head = h.buf[:0], 0
+			}
+			h.changed.Broadcast()
+			return n, nil
+		case h.readErr != nil:
+			return 0, h.readErr
+		}
+		h.changed.Wait()
+	}
+}
+
+func (h *half) write(p []byte) (int, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	written := 0
+	for {
+		switch {
+		case h.writeErr != nil:
+			return written, h.writeErr
+		case h.writeBy.passed():
+			return written, os.ErrDeadlineExceeded
+		case written == len(p):
+			return written, nil
+		}
+		if room := memBuffer - (len(h.buf) - h.head); room > 0 {
+			if h.head > 0 && len(h.buf)+room > cap(h.buf) {
+				h.buf = h.buf[:copy(h.buf, h.buf[h.head:])]
+				h.head = 0
+			}
+			n := min(room, len(p)-written)
+			h.buf = append(h.buf, p[written:written+n]...)
+			written += n
+			h.changed.Broadcast()
+			continue
+		}
+		h.changed.Wait()
+	}
+}
+
+// finish ends the direction; the first end wins, except that a local close is
+// always seen locally.
+func (h *half) finish(readErr, writeErr error, discard bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.readErr == nil || readErr == net.ErrClosed {
+		h.readErr = readErr
+	}
+	if h.writeErr == nil || writeErr == net.ErrClosed {
+		h.writeErr = writeErr
+	}
+	if discard {
+		h.buf, h.head = nil, 0
+	}
+	if h.readErr == net.ErrClosed {
+		h.readBy.stop()
+	}
+	if h.writeErr == net.ErrClosed {
+		h.writeBy.stop()
+	}
+	h.changed.Broadcast()
+}
+
+func (d *memDeadline) stop() {
+	if d.timer != nil {
+		d.timer.Stop()
+		d.timer = nil
+	}
+}
+
+func (h *half) setDeadline(d *memDeadline, t time.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	d.stop()
+	d.at = t
+	if !t.IsZero() {
+		if wait := time.Until(t); wait > 0 {
+			d.timer = time.AfterFunc(wait, func() {
+				h.mu.Lock()
+				defer h.mu.Unlock()
+				h.changed.Broadcast()
+			})
+		}
+	}
+	h.changed.Broadcast()
+}
