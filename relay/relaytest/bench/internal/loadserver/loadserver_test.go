@@ -394,6 +394,24 @@ func TestPongWithoutTimestamp_R26(t *testing.T) {
 	}
 }
 
+func TestEchoes_R26(t *testing.T) {
+	t.Parallel()
+	for result, want := range map[string]bool{
+		`{"timestamp":1790000000.120}`:              true,
+		`{"payload":"x","timestamp":1790000000.12}`: true,
+		`{"timestamp":1.79000000012e+09}`:           true,
+		`{"timestamp":1790000000.121}`:              false,
+		`{"timestamp":"1790000000.120"}`:            false,
+		`{"params":{"timestamp":1790000000.120}}`:   false,
+		`{}`: false,
+		`[]`: false,
+	} {
+		if got := echoes([]byte(result), "1790000000.120"); got != want {
+			t.Errorf("%s: echoes %v, want %v", result, got, want)
+		}
+	}
+}
+
 func TestTwoSocketsAtOnce_R33(t *testing.T) {
 	t.Parallel()
 	s := start(t, Config{Messages: 10})

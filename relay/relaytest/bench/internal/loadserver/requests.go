@@ -147,7 +147,7 @@ func (s *Server) answeredLocked(c *conn, raw, result []byte) {
 	case id.kind == kindPing:
 		for i, p := range c.pings {
 			if p.number == id.number {
-				if !bytes.Contains(result, []byte(p.timestamp)) {
+				if !echoes(result, p.timestamp) {
 					s.result.BadPongs++
 				}
 				c.pings = append(c.pings[:i], c.pings[i+1:]...)
@@ -157,6 +157,22 @@ func (s *Server) answeredLocked(c *conn, raw, result []byte) {
 		s.result.BadPongs++
 	default:
 		s.result.UnknownAcks++
+	}
+}
+
+// echoes reports whether a pong carries the timestamp of its ping. It is compared as a number: one that went through a float
+// has lost its last zeros.
+func echoes(result []byte, timestamp string) bool {
+	for o := pick.In(result); ; {
+		key, value, ok := o.Next()
+		if !ok {
+			return false
+		}
+		if string(key) == "timestamp" {
+			got, err1 := strconv.ParseFloat(string(value), 64)
+			want, err2 := strconv.ParseFloat(timestamp, 64)
+			return err1 == nil && err2 == nil && got == want
+		}
 	}
 }
 

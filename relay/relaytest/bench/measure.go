@@ -1,0 +1,146 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/signpost-sms/signpost/relay/relaytest/bench/internal/loadserver"
+)
+
+// sample is what one run of one client gave.
+type sample struct {
+	loadserver.Result
+	start time.Duration // from the start of the process to subscribed
+	cpu   time.Duration // from the first inbound to the end of the process: work put off until then counts
+	rss   int64         // peak, in bytes, when the last answer was in
+	idle  float64       // fraction of one core used without any message
+}
+
+// measure runs one client once.
+func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, err error) {
+	b.runs++
+	dir := filepath.Join(b.scratch, fmt.Sprintf("run-%03d-%s", b.runs, sc.name))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return s, fmt.Errorf("make a directory for the run: %w", err)
+	}
+	if b.temporary {
+		defer os.RemoveAll(dir)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+
+	life := &life{client: c, dir: dir}
+	defer life.end()
+	cfg := sc.load
+	if sc.crash {
+		cfg.Disrupt = func() {
+			if err := life.crash(); err != nil {
+				cancel(err)
+			}
+		}
+	}
+	server, err := loadserver.Start(cfg)
+	if err != nil {
+		return s, err
+	}
+	defer server.Close()
+	life.url = server.URL()
+
+	began := time.Now()
+	proc, err := life.begin()
+	if err != nil {
+		return s, err
+	}
+	if !sc.crash {
+		go func() {
+			select {
+			case <-proc.ended:
+				cancel(errors.New("the client ended by itself"))
+			case <-ctx.Done():
+			}
+		}()
+	}
+	waiting, stopWaiting := context.WithTimeout(ctx, subscribeWithin)
+	err = server.WaitSubscribed(waiting)
+	stopWaiting()
+	if err != nil {
+		return s, fmt.Errorf("%w; the client wrote:\n%s", err, proc.tail())
+	}
+	s.start = time.Since(began)
+
+	before, err := proc.cpu()
+	if err != nil {
+		return s, err
+	}
+	if sc.idle > 0 {
+		return s.afterIdle(ctx, proc, before, sc.idle)
+	}
+	if sc.startOnly {
+		s.rss, err = proc.peakRSS()
+		return s, err
+	}
+	s.Result, err = server.Load(ctx)
+	if err != nil {
+		return s, fmt.Errorf("%w; the client wrote:\n%s", err, life.proc.tail())
+	}
+	if s.rss, err = life.proc.peakRSS(); err != nil {
+		return s, err
+	}
+	s.cpu = life.end() - before
+	return s, nil
+}
+
+// afterIdle watches a subscribed client that gets nothing but pings.
+func (s sample) afterIdle(ctx context.Context, proc *child, before time.Duration, watch time.Duration) (sample, error) {
+	began := time.Now()
+	select {
+	case <-time.After(watch):
+	case <-ctx.Done():
+		return s, context.Cause(ctx)
+	}
+	after, err := proc.cpu()
+	if err != nil {
+		return s, err
+	}
+	s.idle = (after - before).Seconds() / time.Since(began).Seconds()
+	s.rss, err = proc.peakRSS()
+	return s, err
+}
+
+// life is the sequence of processes of one client in one run: more than one where the run kills it.
+type life struct {
+	client client
+	url    string
+	dir    string
+	proc   *child
+	past   time.Duration // processor time of the processes that were killed
+}
+
+func (l *life) begin() (*child, error) {
+	var err error
+	l.proc, err = l.client.start(l.url, l.dir)
+	return l.proc, err
+}
+
+// crash kills the process and starts it again on what it left behind.
+func (l *life) crash() error {
+	l.proc.kill()
+	state := l.proc.cmd.ProcessState
+	l.past += state.UserTime() + state.SystemTime()
+	_, err := l.begin()
+	return err
+}
+
+// end stops the process, if there is one, and returns the processor time of all.
+func (l *life) end() time.Duration {
+	if l.proc == nil {
+		return 0
+	}
+	total := l.past + l.proc.stop()
+	l.proc, l.past = nil, total
+	return total
+}

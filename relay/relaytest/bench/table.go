@@ -1,0 +1,214 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// column is one figure of a run.
+type column struct {
+	key    string // in JSON, with its unit
+	title  string // in the table
+	digits int    // behind the point
+	of     func(s sample) float64
+	ratio  bool // followed by the ratio to the plain client
+	worst  bool // a sin: the worst round counts, not the median
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }
+
+var (
+	colRate = column{key: "messages_per_second", title: "messages/s", ratio: true, of: func(s sample) float64 {
+		return float64(s.Answered) / max(s.Elapsed.Seconds(), 1e-9)
+	}}
+	colCPU = column{key: "cpu_microseconds_per_message", title: "CPU µs/msg", digits: 1, ratio: true, of: func(s sample) float64 {
+		return float64(s.cpu.Nanoseconds()) / 1e3 / float64(max(s.Answered, 1))
+	}}
+	colP50  = column{key: "p50_milliseconds", title: "p50 ms", digits: 2, of: func(s sample) float64 { return milliseconds(s.P50) }}
+	colP99  = column{key: "p99_milliseconds", title: "p99 ms", digits: 2, of: func(s sample) float64 { return milliseconds(s.P99) }}
+	colTail = column{key: "p99_to_p50", title: "p99/p50", digits: 1, of: func(s sample) float64 {
+		return float64(s.P99) / float64(max(s.P50, 1))
+	}}
+	colRSS = column{key: "rss_peak_mib", title: "RSS peak MiB", digits: 1, of: func(s sample) float64 {
+		return float64(s.rss) / (1 << 20)
+	}}
+	colInversions = column{key: "order_inversions", title: "inversions", worst: true, of: func(s sample) float64 { return float64(s.Inversions) }}
+	colLost       = column{key: "acknowledged_unanswered", title: "acked, unanswered", worst: true, of: func(s sample) float64 {
+		return float64(s.UnansweredAcked)
+	}}
+	colUnread = column{key: "unacknowledged_unanswered", title: "neither", worst: true, of: func(s sample) float64 {
+		return float64(s.UnansweredUnacked)
+	}}
+	colRepeats = column{key: "repeated_answers", title: "repeats", worst: true, of: func(s sample) float64 { return float64(s.Repeats) }}
+	colSins    = column{key: "protocol_sins", title: "other sins", worst: true, of: func(s sample) float64 {
+		return float64(s.Unacked + s.Misdirected + s.Strangers + s.DuplicateAcks + s.StaleAcks + s.UnknownAcks + s.BadFrames + s.BadPongs)
+	}}
+	colCuts        = column{key: "cuts", title: "cuts", of: func(s sample) float64 { return float64(s.Resets) }}
+	colAnswersLost = column{key: "answers_lost", title: "answers lost", of: func(s sample) float64 { return float64(s.AnswersLost) }}
+	colSendsLost   = column{key: "sends_lost", title: "sends lost", of: func(s sample) float64 { return float64(s.SendsLost) }}
+	colBack        = column{key: "cut_to_subscribed_milliseconds", title: "back ms", digits: 1, of: func(s sample) float64 {
+		return milliseconds(median(s.Resubscribes))
+	}}
+	colLive  = column{key: "live_sockets", title: "sockets", worst: true, of: func(s sample) float64 { return float64(s.MaxLive) }}
+	colStart = column{key: "start_to_subscribed_milliseconds", title: "start ms", digits: 1, ratio: true, of: func(s sample) float64 {
+		return milliseconds(s.start)
+	}}
+	colIdle = column{key: "idle_percent_of_core", title: "% of a core", digits: 3, ratio: true, of: func(s sample) float64 { return 100 * s.idle }}
+
+	throughputColumns = []column{colRate, colCPU, colP50, colP99, colTail, colRSS, colInversions, colLost, colRepeats, colSins}
+	latencyColumns    = []column{colP50.toPlain(), colP99.toPlain(), colCPU, colRSS, colInversions, colLost, colRepeats, colSins}
+	cutColumns        = []column{colRate.alone(), colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colInversions, colBack, colLive, colSins}
+	idleColumns       = []column{colIdle, colRSS}
+	startColumns      = []column{colStart, colRSS}
+)
+
+func (c column) toPlain() column { c.ratio = true; return c }
+func (c column) alone() column   { c.ratio = false; return c }
+
+// median returns the middle value, the lower of two, and 0 without any.
+func median[T ~int64 | ~float64](values []T) T {
+	if len(values) == 0 {
+		return 0
+	}
+	sorted := slices.Clone(values)
+	slices.Sort(sorted)
+	return sorted[(len(sorted)-1)/2]
+}
+
+// row is one client in a table.
+type row struct {
+	client  client
+	samples []sample
+}
+
+// value is the figure of a column over all rounds.
+func (r row) value(c column) float64 {
+	values := make([]float64, len(r.samples))
+	for i, s := range r.samples {
+		values[i] = c.of(s)
+	}
+	if c.worst {
+		return slices.Max(values)
+	}
+	return median(values)
+}
+
+// report is a table.
+type report struct {
+	scenario scenario
+	rows     []row
+}
+
+// toPlain returns the ratio of a row to the plain client; there is none without that client or with a zero.
+func (rep report) toPlain(r row, c column) (ratio float64, ok bool) {
+	for _, other := range rep.rows {
+		if other.client.name == reference {
+			if base := other.value(c); base > 0 {
+				return r.value(c) / base, true
+			}
+		}
+	}
+	return 0, false
+}
+
+// text lays the table out for a terminal.
+func (rep report) text() string {
+	sc := rep.scenario
+	lines := [][]string{{"client"}}
+	for _, c := range sc.columns {
+		lines[0] = append(lines[0], c.title)
+		if c.ratio {
+			lines[0] = append(lines[0], "to plain")
+		}
+	}
+	stalled := false
+	for _, r := range rep.rows {
+		line := []string{r.client.name}
+		for _, s := range r.samples {
+			stalled = stalled || s.Stalled
+		}
+		for _, c := range sc.columns {
+			line = append(line, strconv.FormatFloat(r.value(c), 'f', c.digits, 64))
+			if c.ratio {
+				cell := "-"
+				if ratio, ok := rep.toPlain(r, c); ok {
+					cell = strconv.FormatFloat(ratio, 'f', 2, 64)
+				}
+				line = append(line, cell)
+			}
+		}
+		lines = append(lines, line)
+	}
+	var out strings.Builder
+	rounds := "1 round"
+	if sc.rounds > 1 {
+		rounds = fmt.Sprintf("medians of %d rounds", sc.rounds)
+	}
+	fmt.Fprintf(&out, "%s: %s; %s\n", sc.name, sc.title, rounds)
+	if len(rep.rows) == 0 {
+		out.WriteString("no client here keeps its work on a disk; add -store sqlite:\n")
+		return out.String()
+	}
+	out.WriteString(align(lines))
+	if stalled {
+		out.WriteString("a client stopped answering before the end of the load\n")
+	}
+	for _, v := range rep.verdicts() {
+		fmt.Fprintf(&out, "%s\n", v)
+	}
+	return out.String()
+}
+
+// align pads the cells: the first column to the left, figures to the right.
+func align(lines [][]string) string {
+	widths := make([]int, len(lines[0]))
+	for _, line := range lines {
+		for i, cell := range line {
+			widths[i] = max(widths[i], len([]rune(cell)))
+		}
+	}
+	var out strings.Builder
+	for _, line := range lines {
+		for i, cell := range line {
+			pad := strings.Repeat(" ", widths[i]-len([]rune(cell)))
+			if i == 0 {
+				out.WriteString(cell + pad)
+			} else {
+				out.WriteString("  " + pad + cell)
+			}
+		}
+		out.WriteByte('\n')
+	}
+	return out.String()
+}
+
+// MarshalJSON gives the figures without rounding.
+func (rep report) MarshalJSON() ([]byte, error) {
+	type jsonRow struct {
+		Client  string             `json:"client"`
+		Figures map[string]float64 `json:"figures"`
+		ToPlain map[string]float64 `json:"to_plain,omitempty"`
+	}
+	out := struct {
+		Scenario string    `json:"scenario"`
+		Title    string    `json:"title"`
+		Rounds   int       `json:"rounds"`
+		Rows     []jsonRow `json:"rows"`
+		Verdicts []verdict `json:"verdicts"`
+	}{Scenario: rep.scenario.name, Title: rep.scenario.title, Rounds: rep.scenario.rounds, Rows: []jsonRow{}, Verdicts: rep.verdicts()}
+	for _, r := range rep.rows {
+		line := jsonRow{Client: r.client.name, Figures: map[string]float64{}, ToPlain: map[string]float64{}}
+		for _, c := range rep.scenario.columns {
+			line.Figures[c.key] = r.value(c)
+			if ratio, ok := rep.toPlain(r, c); ok && c.ratio {
+				line.ToPlain[c.key] = ratio
+			}
+		}
+		out.Rows = append(out.Rows, line)
+	}
+	return json.Marshal(out)
+}
