@@ -1,0 +1,112 @@
+package memory
+
+import (
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// answers are the results of the last batch. A caller to whom the answer of a commit was
+// lost comes again with the same batch, before any other, and is told the same.
+type answers struct {
+	id       uuid.UUID
+	appends  []appended
+	inserted []bool // of every send, in the order of the operations
+	existing []*messaging.Send
+	lost     []bool
+	granted  []bool
+	merges   []*messaging.Merge
+}
+
+type appended struct {
+	fresh bool
+	seq   int64
+	merge *messaging.Merge
+}
+
+// outgoings calls f for every send of a batch.
+func outgoings(b *messaging.Batch, f func(*messaging.Outgoing)) {
+	for _, a := range b.Appends {
+		if a.Outcome != nil {
+			for _, o := range a.Outcome.Sends {
+				f(o)
+			}
+		}
+	}
+	for _, x := range b.Settles {
+		for _, o := range x.Outcome.Sends {
+			f(o)
+		}
+	}
+	for _, q := range b.Enqueues {
+		f(q.Outgoing)
+	}
+}
+
+func (l *answers) record(b *messaging.Batch) {
+	l.id = b.ID
+	l.appends, l.inserted, l.lost, l.granted = l.appends[:0], l.inserted[:0], l.lost[:0], l.granted[:0]
+	clear(l.existing)
+	clear(l.merges)
+	l.existing, l.merges = l.existing[:0], l.merges[:0]
+	for _, a := range b.Appends {
+		r := appended{fresh: a.Fresh, merge: a.Merge}
+		if a.Fresh {
+			r.seq = a.Event.Seq
+		}
+		l.appends = append(l.appends, r)
+	}
+	outgoings(b, func(o *messaging.Outgoing) { l.inserted = append(l.inserted, o.Inserted) })
+	for _, x := range b.Settles {
+		l.lost = append(l.lost, x.Lost)
+	}
+	for _, q := range b.Enqueues {
+		l.existing = append(l.existing, q.Existing)
+	}
+	for _, c := range b.Claims {
+		l.granted = append(l.granted, c.Granted)
+	}
+	for _, r := range b.Reports {
+		l.merges = append(l.merges, r.Merge)
+	}
+}
+
+// replay fills in the recorded results; false if the batch is not the one they are of.
+func (l *answers) replay(b *messaging.Batch) bool {
+	sends := 0
+	outgoings(b, func(*messaging.Outgoing) { sends++ })
+	if len(b.Appends) != len(l.appends) || sends != len(l.inserted) || len(b.Settles) != len(l.lost) ||
+		len(b.Enqueues) != len(l.existing) || len(b.Claims) != len(l.granted) || len(b.Reports) != len(l.merges) {
+		return false
+	}
+	for i, a := range b.Appends {
+		r := l.appends[i]
+		a.Fresh, a.Merge = r.fresh, copied(r.merge)
+		if r.fresh {
+			a.Event.Seq = r.seq
+		}
+	}
+	i := 0
+	outgoings(b, func(o *messaging.Outgoing) { o.Inserted = l.inserted[i]; i++ })
+	for i, x := range b.Settles {
+		x.Lost = l.lost[i]
+	}
+	for i, q := range b.Enqueues {
+		q.Existing = copied(l.existing[i])
+	}
+	for i, c := range b.Claims {
+		c.Granted = l.granted[i]
+	}
+	for i, r := range b.Reports {
+		r.Merge = copied(l.merges[i])
+	}
+	return true
+}
+
+// copied spares a caller from seeing what another does to the same value.
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
+}

@@ -1,0 +1,198 @@
+package memory
+
+import (
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// The early states that are kept for a report to come (R45).
+const (
+	maxEarly    = 10_000
+	maxEarlyAge = 10 * time.Minute
+)
+
+// earlyState is the furthest state of a message that no report has named yet.
+type earlyState struct {
+	state    code
+	conflict bool // a second, different terminal state came
+	at       time.Time
+}
+
+// track is an attempt that is no longer the open one of its send.
+type track struct {
+	send      uuid.UUID
+	inReplyTo string
+	message   uint32 // position+1 in Store.messages; 0 for none
+	outcome   code
+	state     code
+	status    code // the send's, as far as this attempt decided it
+}
+
+// code is a name from one of the tables below, in one byte.
+type code uint8
+
+var (
+	outcomes = []messaging.AttemptOutcome{"", messaging.OutcomeOpen, messaging.OutcomeAccepted, messaging.OutcomeRejected,
+		messaging.OutcomeNotSent, messaging.OutcomeInDoubt, messaging.OutcomeAbsent}
+	states = []messaging.State{"", messaging.StateQueued, messaging.StateInitiated, messaging.StateSent,
+		messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed}
+	statuses = []messaging.Status{"", messaging.StatusQueued, messaging.StatusSending, messaging.StatusInDoubt,
+		messaging.StatusAccepted, messaging.StatusSent, messaging.StatusDelivered, messaging.StatusUndelivered,
+		messaging.StatusFailed, messaging.StatusSuppressed, messaging.StatusExpired, messaging.StatusCancelled,
+		messaging.StatusUnknown}
+)
+
+// encode gives the code of a name; 0, the empty name, for one that is not in the table.
+func encode[T ~string](table []T, v T) code { return code(max(slices.Index(table, v), 0)) }
+
+// remember moves a send's newest attempt to the remembered ones and gives its position
+// there.
+func (s *Store) remember(d *send, outcome messaging.AttemptOutcome, status messaging.Status) uint32 {
+	delete(s.open, d.attempt.ID)
+	pos := s.attempts.add(digest(d.attempt.ID))
+	s.tracks[pos] = track{
+		send: d.ID, inReplyTo: d.InReplyTo,
+		outcome: encode(outcomes, outcome), status: encode(statuses, status),
+	}
+	return pos
+}
+
+// ref names the send and the attempt at a position.
+func (s *Store) ref(pos uint32) messaging.SendRef {
+	t := &s.tracks[pos]
+	return messaging.SendRef{ID: t.send, Attempt: uuid.UUID(s.attempts.keys[pos]), InReplyTo: t.inReplyTo}
+}
+
+// arrived merges a state event into the attempt that it speaks of: the one its tag names,
+// else the one with its message id. If there is none yet the state is kept.
+func (s *Store) arrived(ev *messaging.Event, now time.Time) *messaging.Merge {
+	m := new(messaging.Merge)
+	if id, ok := messaging.AttemptTag(ev.Tags); ok {
+		if d := s.open[id]; d != nil {
+			s.accept(d, ev.MessageID, ev.State, now, m)
+			return m
+		}
+		if pos, ok := s.attempts.find(digest(id)); ok {
+			s.advance(pos, ev.MessageID, ev.State, now, m)
+			return m
+		}
+	}
+	if pos, ok := s.messages.find(s.hash.digest(ev.MessageID)); ok {
+		// The attempt may have been forgotten, and its place taken, before the message id.
+		if row := s.messageRow[pos]; s.tracks[row].message == pos+1 {
+			s.advance(row, ev.MessageID, ev.State, now, m)
+			return m
+		}
+	}
+	s.keepEarly(ev, now)
+	return nil
+}
+
+// accept records that the newest attempt of a send was accepted, as an answer or a state
+// proves it; state is empty for an answer.
+func (s *Store) accept(d *send, messageID string, state messaging.State, now time.Time, m *messaging.Merge) {
+	before, settled := d.status, d.settled
+	pos := s.remember(d, messaging.OutcomeAccepted, messaging.StatusAccepted)
+	t := &s.tracks[pos]
+	m.Conflict = s.learn(pos, messageID, now)
+	m.Conflict = t.apply(state) || m.Conflict
+	if settled {
+		t.status = encode(statuses, before) // an older attempt has decided it
+	}
+	m.Ref, m.Outcome, m.Status = s.ref(pos), messaging.OutcomeAccepted, statuses[t.status]
+	m.Advanced = m.Status != before
+	s.dropSend(d)
+}
+
+// advance merges a state, or the answer with a message id, into a remembered attempt.
+func (s *Store) advance(pos uint32, messageID string, state messaging.State, now time.Time, m *messaging.Merge) {
+	t := &s.tracks[pos]
+	m.Ref = s.ref(pos)
+	live := s.sends[t.send]
+	before := statuses[t.status]
+	if live != nil {
+		before = live.status
+	}
+	switch outcomes[t.outcome] {
+	case messaging.OutcomeRejected:
+		m.Outcome, m.Status = messaging.OutcomeRejected, before
+		return
+	case messaging.OutcomeAccepted:
+	default:
+		// Held never to have been accepted, or still in doubt while the send was queued
+		// again: it is known better now, and the send must not leave a second time.
+		t.outcome, t.status = encode(outcomes, messaging.OutcomeAccepted), encode(statuses, messaging.StatusAccepted)
+	}
+	if t.message == 0 {
+		m.Conflict = s.learn(pos, messageID, now)
+	}
+	m.Conflict = t.apply(state) || m.Conflict
+	m.Outcome, m.Status = messaging.OutcomeAccepted, statuses[t.status]
+	if live != nil {
+		if live.pending() {
+			live.status, live.settled = m.Status, true
+		} else {
+			s.finish(live)
+		}
+	}
+	m.Advanced = m.Status != before
+}
+
+// learn ties a message id to an attempt and merges the states that came before it. It
+// reports whether two terminal ones among them conflict.
+func (s *Store) learn(row uint32, messageID string, now time.Time) (conflict bool) {
+	if messageID == "" {
+		return false
+	}
+	t := &s.tracks[row]
+	d := s.hash.digest(messageID)
+	if _, taken := s.messages.find(d); !taken {
+		pos := s.messages.add(d)
+		s.messageRow[pos] = row
+		t.message = pos + 1
+	}
+	pos, ok := s.early.find(d)
+	if !ok {
+		return false
+	}
+	s.early.drop(pos)
+	e := s.earlyState[pos]
+	if now.Sub(e.at) > maxEarlyAge {
+		return false
+	}
+	return t.apply(states[e.state]) || e.conflict
+}
+
+// apply moves an accepted attempt forward, never back (R47). It reports a conflict: a
+// second, different terminal state.
+func (t *track) apply(state messaging.State) (conflict bool) {
+	has := states[t.state]
+	if state.Terminal() && has.Terminal() {
+		return state != has
+	}
+	if state.Rank() > has.Rank() {
+		t.state, t.status = encode(states, state), encode(statuses, state.Status())
+	}
+	return false
+}
+
+// keepEarly keeps a state for a report to come.
+func (s *Store) keepEarly(ev *messaging.Event, now time.Time) {
+	if ev.State.Rank() == 0 {
+		return // it could change nothing
+	}
+	d := s.hash.digest(ev.MessageID)
+	if pos, ok := s.early.find(d); ok {
+		if e := &s.earlyState[pos]; now.Sub(e.at) <= maxEarlyAge {
+			t := track{state: e.state}
+			e.conflict = t.apply(ev.State) || e.conflict
+			e.state, e.at = t.state, now
+			return
+		}
+		s.early.drop(pos)
+	}
+	s.earlyState[s.early.add(d)] = earlyState{state: encode(states, ev.State), at: now}
+}

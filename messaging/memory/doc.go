@@ -1,0 +1,7 @@
+// Package memory is a [messaging.Store] that keeps everything in the process's memory.
+//
+// It is for development, for tests, and for services that would rather lose what was in
+// flight than wait for a disk. Everything is bounded: unfinished events and sends by
+// bytes, and what is remembered of finished ones by count, oldest forgotten first. Nothing
+// survives the process.
+package memory
