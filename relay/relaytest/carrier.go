@@ -38,12 +38,19 @@ type Outcome struct {
 	Reply
 	// Steps are the states in order; nil is queued, initiated, sent, delivered,
 	// and an empty slice is no state at all.
-	Steps []Step `json:"steps,omitempty"`
+	Steps []Step `json:"steps,omitzero"`
 	// StatesFirst sends the states before the answer.
 	StatesFirst bool `json:"states_first,omitempty"`
 	// SameSegment puts the answer and the states that follow at once into one
 	// write.
 	SameSegment bool `json:"same_segment,omitempty"`
+}
+
+func (o Outcome) steps() []Step {
+	if o.Steps == nil {
+		return Steps(StateQueued, StateInitiated, StateSent, StateDelivered)
+	}
+	return o.Steps
 }
 
 // Steps returns a step for each state.

@@ -238,10 +238,7 @@ func (s *Server) transmit(d *Delivery) {
 	d.attempts++
 	d.conn = c.num
 	if !again || !s.faults.Redelivery.SameID {
-		if again {
-			delete(c.pending, string(d.id))
-		}
-		d.id = s.eventID()
+		d.id = s.eventID() // an answer to the earlier id still counts
 	}
 	if d.id != nil {
 		kind := "event"
@@ -325,11 +322,8 @@ func (s *Server) deliverEarly(c *conn, sess *Session, m SMS) {
 }
 
 // acked settles a delivery that the client has answered on connection c.
-func (s *Server) acked(c *conn, d *Delivery) {
-	if id, ok := s.issued.get(string(d.id)); ok {
-		id.acked = true
-		s.issued.put(string(d.id), id)
-	}
+func (s *Server) acked(c *conn, d *Delivery, id json.RawMessage) {
+	s.issued.put(string(id), issuedID{conn: c.num, acked: true})
 	c.info.Acks++
 	if d.Done() {
 		return // an earlier attempt was answered already

@@ -3,6 +3,7 @@ package relaytest
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 	"time"
 )
@@ -141,7 +142,9 @@ func (f Faults) validate() error {
 func (s *Server) Faults() Faults {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.faults
+	f := s.faults
+	f.Replies = maps.Clone(f.Replies)
+	return f
 }
 
 // SetFaults replaces the deviations in force. What concerns connections as such
@@ -153,6 +156,7 @@ func (s *Server) SetFaults(f Faults) error {
 	}
 	s.mu.Lock()
 	before := s.faults
+	f.Replies = maps.Clone(f.Replies)
 	s.faults = f
 	if before.StallHandshake && !f.StallHandshake {
 		for fc := range s.rawConns {

@@ -11,7 +11,7 @@ type logEntry struct {
 	from, to, body          string
 	media                   []string
 	status, direction, kind string
-	source, kindOf          string // source and type of the log
+	source, logType         string
 	segments                int
 	created                 time.Time
 	visible                 time.Time // when the log first shows it
@@ -57,7 +57,7 @@ func (s *Server) logSend(r *sendRecord) *logEntry {
 	e := &logEntry{
 		messageID: r.MessageID, project: r.Project, from: r.From, to: r.To, body: r.Body, media: r.Media,
 		status: StateQueued, direction: "outbound", kind: kindOf(r.Media),
-		source: "realtime_api", kindOf: "relay_message", segments: r.Segments,
+		source: "realtime_api", logType: "relay_message", segments: r.Segments,
 	}
 	if s.faults.LogID == LogIDMessage {
 		e.id = r.MessageID
@@ -70,7 +70,7 @@ func (s *Server) logInbound(m SMS) {
 	s.file(&logEntry{
 		messageID: m.ID, project: m.Project, from: m.From, to: m.To, body: m.Body, media: m.Media,
 		status: "received", direction: "inbound", kind: kindOf(m.Media),
-		source: "realtime_api", kindOf: "relay_message", segments: m.Segments,
+		source: "realtime_api", logType: "relay_message", segments: m.Segments,
 	})
 }
 

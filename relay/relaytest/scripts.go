@@ -69,11 +69,17 @@ func (s *Server) NextConnects(c ...Connect) {
 	s.connects = append(s.connects, c...)
 }
 
-// NextReplies scripts the answers to the coming requests of a method (other
-// than signalwire.connect).
+// NextReplies scripts the answers to the coming requests of a method . For
+// signalwire.connect it is NextConnects.
 func (s *Server) NextReplies(method string, r ...Reply) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if method == "signalwire.connect" {
+		for _, one := range r {
+			s.connects = append(s.connects, Connect{Reply: one})
+		}
+		return
+	}
 	if s.replies == nil {
 		s.replies = make(map[string][]Reply)
 	}
@@ -114,9 +120,10 @@ func (s *Server) nextUpgrade() Upgrade {
 func (s *Server) nextConnect() Connect {
 	c, ok := shift(&s.connects)
 	if !ok {
-		c.RPCCode, c.Silence = s.faults.ConnectError, s.faults.MuteConnect
-		if c.RPCCode != 0 {
-			c.Message = "Connect refused by a standing fault"
+		c.Reply = s.faults.Replies["signalwire.connect"]
+		c.Silence = c.Silence || s.faults.MuteConnect
+		if s.faults.ConnectError != 0 {
+			c.RPCCode, c.Message = s.faults.ConnectError, "Connect refused by a standing fault"
 		}
 	}
 	if c.Delay == 0 {

@@ -89,21 +89,41 @@ func (s *Server) ExpectSend(ctx context.Context, match func(Send) bool) (Send, e
 	var next uint64
 	for {
 		changed := s.changed.wait()
-		s.mu.Lock()
-		for next = max(next, s.sends.first()); next < s.sends.next; next++ {
-			r := *s.sends.at(next)
-			if !r.expected && (match == nil || match(r.copy())) {
-				r.expected = true
-				found := r.copy()
-				s.mu.Unlock()
-				return found, nil
+		for {
+			s.mu.Lock()
+			r, candidate := s.nextSend(&next)
+			s.mu.Unlock()
+			if r == nil {
+				break
+			}
+			if match != nil && !match(candidate) {
+				continue
+			}
+			s.mu.Lock()
+			taken := r.expected
+			r.expected = true
+			s.mu.Unlock()
+			if !taken {
+				return candidate, nil
 			}
 		}
-		s.mu.Unlock()
 		if err := s.waitOn(ctx, changed); err != nil {
 			return Send{}, fmt.Errorf("wait for a send: %w", err)
 		}
 	}
+}
+
+// nextSend returns the next send at or after *next that nobody has taken, and
+// moves *next past it.
+func (s *Server) nextSend(next *uint64) (*sendRecord, Send) {
+	for *next = max(*next, s.sends.first()); *next < s.sends.next; {
+		r := *s.sends.at(*next)
+		*next++
+		if !r.expected {
+			return r, r.copy()
+		}
+	}
+	return nil, Send{}
 }
 
 // ToNumber matches sends to a number, for ExpectSend.
@@ -215,10 +235,7 @@ func (s *Server) onSend(c *conn, in incoming, scripted Reply, isScripted bool, p
 		s.stats.Executed++
 	}
 	s.keep(r)
-	steps := plan.Steps
-	if steps == nil {
-		steps = Steps(StateQueued, StateInitiated, StateSent, StateDelivered)
-	}
+	steps := plan.steps()
 	run := func() {
 		if r.Executed {
 			s.report(r, steps)
@@ -290,6 +307,10 @@ func (s *Server) emitState(r *sendRecord, st Step, end bool) {
 		s.arrive(r)
 	}
 	s.noteState(r.log, st)
+	s.callBack(r.log, st)
+	if r.Context == "" {
+		return // created over REST: nobody listens for it here
+	}
 	var inner json.RawMessage
 	if st.Minimal {
 		b := appendStringMember([]byte{'{'}, "message_id", r.MessageID)

@@ -52,8 +52,11 @@ type Server struct {
 
 	relayLns []listener // ws and wss: the faulty ones
 	httpLn   listener
+	restMux  http.Handler
 	https    []*http.Server
 	wg       sync.WaitGroup
+	// callbacks are the status callbacks to post.
+	callbacks chan callback
 
 	mu     sync.Mutex
 	closed bool
@@ -124,6 +127,9 @@ func Start(cfg Config) (*Server, error) {
 	s.serve(s.relayLns[0], relay, nil)
 	s.serve(s.relayLns[1], relay, &tls.Config{Certificates: []tls.Certificate{cert}})
 	s.serve(s.httpLn, s.httpHandler(), nil)
+	if cfg.Callbacks != nil {
+		s.wg.Go(s.postCallbacks)
+	}
 	if cfg.Faults.RefuseTCP {
 		s.applyRefusal(true)
 	}
@@ -142,6 +148,8 @@ func (s *Server) init() {
 	s.initSends()
 	s.initLog()
 	s.initAudit()
+	s.initREST()
+	s.callbacks = make(chan callback, maxCallbacks)
 }
 
 func (s *Server) listen() error {

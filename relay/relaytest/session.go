@@ -357,7 +357,7 @@ func (s *Server) onAnswer(c *conn, in incoming, payload []byte) {
 			s.violate(c, "nack", "a result for each event", "an error", payload)
 			return
 		}
-		s.acked(c, r.delivery)
+		s.acked(c, r.delivery, in.id)
 	case "ping":
 		s.onPong(c, r, in, payload)
 	case "disconnect":
