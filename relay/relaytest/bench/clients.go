@@ -149,7 +149,7 @@ func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) 
 	for _, store := range split(b.opts.stores) {
 		scheme, _, _ := strings.Cut(store, ":")
 		if !slices.Contains([]string{"memory", "sqlite", "postgres", "postgresql"}, scheme) {
-			return nil, fmt.Errorf("-store: no store %q; give memory:, sqlite:, sqlite://PATH or postgres://...", scheme)
+			return nil, fmt.Errorf("-store: no store %q; give memory:, sqlite:, sqlite://PATH or a postgres:// URL", scheme)
 		}
 		clients = append(clients, client{name: "signpost " + scheme, store: scheme, start: func(url, dir string) (*child, error) {
 			dsn := store

@@ -199,7 +199,7 @@ func (s *Server) resumeLocked(c *conn) {
 		send := &s.sends[n]
 		again := s.cfg.Redeliver && send.carrier != int32(c.number) && !(send.ackedSent && send.ackedDelivered)
 		if send.owed || again {
-			s.statesLocked(c, n)
+			s.statesLocked(n)
 		}
 	}
 	dropped := func(i int) bool { return l.flags[i]&acked == 0 && l.carrier[i] != int32(c.number) }

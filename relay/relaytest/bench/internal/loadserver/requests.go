@@ -221,7 +221,7 @@ func (s *Server) sendLocked(c *conn, id, params []byte) error {
 		}
 		s.sends = append(s.sends, record)
 		c.composed = append(c.composed, n)
-		s.statesLocked(c, n)
+		s.statesLocked(n)
 	}
 	if first && s.cfg.ResetEvery > 0 && l.replies%s.cfg.ResetEvery == 0 && l.replies < s.cfg.Messages {
 		s.cutLocked(c)
@@ -232,9 +232,9 @@ func (s *Server) sendLocked(c *conn, id, params []byte) error {
 }
 
 // statesLocked composes the state events of send n on the subscribed connection; without one they are owed.
-func (s *Server) statesLocked(c *conn, n int) {
-	send := &s.sends[n]
-	if c = s.active; c == nil {
+func (s *Server) statesLocked(n int) {
+	send, c := &s.sends[n], s.active
+	if c == nil {
 		send.owed = true
 		return
 	}
