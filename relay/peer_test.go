@@ -84,6 +84,14 @@ func (sp *space) setRefuse(on bool) {
 	sp.mu.Unlock()
 }
 
+// counts returns how often the client dialed, and how many connections it ever
+// held open at once.
+func (sp *space) counts() (dials, most int) {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return len(sp.dials), sp.most
+}
+
 // countedConn tells the space when the client closes its end.
 type countedConn struct {
 	*pipeEnd
@@ -145,9 +153,7 @@ type msg struct {
 func (p *peer) upgrade() {
 	p.t.Helper()
 	p.readHead()
-	sum := sha1.Sum([]byte(p.head.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
-	p.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
-		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n")
+	upgradeWith(p, "")
 }
 
 func (p *peer) readHead() {
@@ -438,5 +444,22 @@ func jsonEqual(t *testing.T, got []byte, want string) {
 	wb, _ := json.Marshal(w)
 	if !bytes.Equal(gb, wb) {
 		t.Errorf("got %s, want %s", gb, wb)
+	}
+}
+
+// upgradeWith answers the upgrade with more bytes behind it.
+func upgradeWith(p *peer, more string) {
+	sum := sha1.Sum([]byte(p.head.Header.Get("Sec-WebSocket-Key") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	p.send("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: " +
+		base64.StdEncoding.EncodeToString(sum[:]) + "\r\n\r\n" + more)
+}
+
+// await is expect without answering pings on the way.
+func (p *peer) await(method string) msg {
+	p.t.Helper()
+	for {
+		if m := p.read(); m.Method == method {
+			return m
+		}
 	}
 }

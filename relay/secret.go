@@ -11,7 +11,8 @@ const redacted = "[redacted]"
 // Secret is a credential. Every way of printing it, logging it or encoding it
 // yields "[redacted]"; only Reveal returns what it holds. The zero value is an
 // absent secret, and prints the same, so that a log does not tell which of the
-// two it was.
+// two it was. (One way remains: encoding/json writes the keys of a map as they
+// are. A secret is a value, never a key.)
 type Secret string
 
 // Reveal returns the secret itself. Whoever calls it must not log the result,
