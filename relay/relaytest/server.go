@@ -302,6 +302,20 @@ func (s *Server) waitOn(ctx context.Context, changed <-chan struct{}) error {
 	}
 }
 
+// Wait waits until ok is true. It looks again after every change on the server;
+// ok may call any method of it.
+func (s *Server) Wait(ctx context.Context, ok func() bool) error {
+	for {
+		changed := s.changed.wait()
+		if ok() {
+			return nil
+		}
+		if err := s.waitOn(ctx, changed); err != nil {
+			return fmt.Errorf("wait for the server: %w", err)
+		}
+	}
+}
+
 // newID returns a UUID from the seeded source. The caller holds mu.
 func (s *Server) newID() string {
 	id, _ := uuid.NewRandomFromReader(s.rng) // a ChaCha8 never fails
@@ -325,6 +339,7 @@ func (s *Server) serveRelay(w http.ResponseWriter, r *http.Request) {
 		fc.abort()
 		return
 	case up.Status != 0:
+		w.Header().Set("Connection", "close") // so that each attempt is a dial
 		if up.RetryAfter > 0 {
 			w.Header().Set("Retry-After", fmt.Sprint(int(up.RetryAfter/time.Second)))
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/coder/websocket"
@@ -293,4 +294,71 @@ func (c *client) states(n int) []string {
 		out = append(out, f.inner(c.t)["message_state"].(string))
 	}
 	return out
+}
+
+// bubble runs f in a synctest bubble with an in-memory space.
+func bubble(t *testing.T, f func(t *testing.T, s *relaytest.Server), options ...relaytest.Option) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f(t, relaytest.NewServer(t, append([]relaytest.Option{relaytest.InMemory}, options...)...))
+	})
+}
+
+// pending returns the frames that have arrived by now; only inside a bubble.
+func (c *client) pending() []frame {
+	synctest.Wait()
+	for {
+		select {
+		case f, ok := <-c.frames:
+			if !ok {
+				return c.kept
+			}
+			c.kept = append(c.kept, f)
+		default:
+			return c.kept
+		}
+	}
+}
+
+// count returns how many of the frames that have arrived match.
+func (c *client) count(match func(frame) bool) int {
+	n := 0
+	for _, f := range c.pending() {
+		if match(f) {
+			n++
+		}
+	}
+	return n
+}
+
+func isEvent(kind string) func(frame) bool {
+	return func(f frame) bool { return f.eventType() == kind }
+}
+
+func isPing(f frame) bool { return f.Method == "signalwire.ping" }
+
+// setFaults changes faults and fails the test if they are refused.
+func setFaults(t testing.TB, s *relaytest.Server, edit func(*relaytest.Faults)) {
+	t.Helper()
+	if err := s.ChangeFaults(edit); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// resumeParams are connect params that resume the session of an earlier answer.
+func resumeParams(t testing.TB, answer frame, authState string, contexts ...string) map[string]any {
+	t.Helper()
+	p := with(connectParams(contexts...), map[string]any{"protocol": object(t, answer.Result)["protocol"]})
+	if authState != "" {
+		p["authorization_state"] = authState
+	}
+	return p
+}
+
+// authState reads and acks the next authorization state.
+func (c *client) authState() string {
+	c.t.Helper()
+	f := c.event("signalwire.authorization.state")
+	c.ack(f)
+	return f.inner(c.t)["authorization_state"].(string)
 }
