@@ -1,0 +1,17 @@
+// Package handlers has the middleware and handlers that most applications need, usable from
+// Go and, through [Builtins], by name from a configuration file.
+//
+// A middleware decides an event by not calling the next handler; the first that decides
+// ends the chain:
+//
+//	r.Use(handlers.Recover, handlers.Timeout(10*time.Second))
+//	r.Use(handlers.Keyword("HOURS", handlers.Reply("We're open Mon-Fri 9am-5pm")))
+//	r.OnMessage(handlers.Reply("You said: {{.Body}}"))
+//
+// Keyword, Reply and Ignore are pure (see [messaging.Instant]): a chain made of nothing
+// else runs while its event is still being written. Recover and Timeout keep that property,
+// Log keeps it while it has nothing to write.
+//
+// Handlers that answer people look at messages only. Delivery states pass them, so that no
+// answer is ever sent because of the report on an answer.
+package handlers
