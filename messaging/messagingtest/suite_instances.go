@@ -1,0 +1,158 @@
+package messagingtest
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// testDurable checks that what was committed survives the store's end.
+func testDurable(t *testing.T, open func(*testing.T) messaging.Store, reopen func(*testing.T, messaging.Store) messaging.Store) {
+	run := func(name string, f func(w *world, again func())) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, open(t))
+			f(w, func() {
+				w.Helper()
+				w.store = reopen(t, w.store)
+				w.owner = newID() // another process
+			})
+		})
+	}
+	run("WorkIsFoundAgain", func(w *world, reopen func()) {
+		retried, waiting, finished := w.message("retried"), w.message("waiting"), w.message("finished")
+		queued, open, doubted := w.queued("queued"), w.claimed("open"), w.claimed("doubted")
+		state := w.state("SM0", messaging.StateSent, w.sent("SM0").Attempt.Tag())
+		w.commit(add(retried), add(waiting), addEarly(finished, done(queued, open)), add(state), enqueue(doubted))
+		w.commit(settle(retried, retry(w.now.Add(time.Minute), 2)), inDoubt(doubted))
+		before := w.load()
+		w.wantEvents(before, retried, waiting, state)
+		w.wantSends(before, queued)
+		if len(before.Doubts) != 2 {
+			w.Fatalf("%d doubts, want 2", len(before.Doubts))
+		}
+		reopen()
+		w.same("work after reopening", w.load(), before)
+		b := w.commit(settle(retried, done()), claim(queued.ID, w.attempt(queued.ID, 1)), accepted(open, "SM1"), accepted(doubted, "SM2"))
+		w.is("Lost", b.Settles[0].Lost, false)
+		w.is("Granted", b.Claims[0].Granted, true)
+		w.wantMerge("report", b.Reports[0].Merge, open, merge{isAccepted, messaging.StatusAccepted, true, false})
+		w.wantMerge("report of a doubt", b.Reports[1].Merge, doubted, merge{isAccepted, messaging.StatusAccepted, true, false})
+	})
+	run("SequenceGoesOn", func(w *world, reopen func()) {
+		a, b := w.message("a"), w.message("b")
+		w.commit(addEarly(a, done()))
+		reopen()
+		w.commit(add(b))
+		if b.Seq <= a.Seq {
+			w.Errorf("Seq after reopening is %d, want more than %d", b.Seq, a.Seq)
+		}
+	})
+	run("IDsAndKeysAreKnown", func(w *world, reopen func()) {
+		finished, waiting, out := w.message("finished"), w.message("waiting"), w.queued("queued")
+		w.commit(addEarly(finished, done()), add(waiting), enqueue(out))
+		reopen()
+		second := w.queued("second")
+		second.Key = out.Key
+		b := w.commit(add(again(finished)), add(again(waiting)), enqueue(second))
+		w.is("Fresh of a finished event", b.Appends[0].Fresh, false)
+		w.is("Fresh of an unfinished event", b.Appends[1].Fresh, false)
+		w.is("Inserted under a taken key", second.Inserted, false)
+	})
+	run("StatesFindTheirSend", func(w *world, reopen func()) {
+		tagged, known, open := w.sent("SM1"), w.sent("SM2"), w.claimed("open")
+		w.commit(enqueue(open))
+		w.arrive("SM3", messaging.StateSent) // overtakes the report
+		reopen()
+		w.wantMerge("by tag", w.arrive("SM1", messaging.StateSent, tagged.Attempt.Tag()), tagged,
+			merge{isAccepted, messaging.StatusSent, true, false})
+		w.wantMerge("by message id", w.arrive("SM2", messaging.StateDelivered), known,
+			merge{isAccepted, messaging.StatusDelivered, true, false})
+		b := w.commit(accepted(open, "SM3"))
+		w.wantMerge("report", b.Reports[0].Merge, open, merge{isAccepted, messaging.StatusSent, true, false})
+		reopen()
+		w.wantMerge("never back", w.arrive("SM2", messaging.StateSent), known,
+			merge{isAccepted, messaging.StatusDelivered, false, false})
+	})
+	run("RetriedBatchIsRecognised", func(w *world, reopen func()) {
+		m := w.mixed()
+		owner := w.owner
+		if err := w.store.Commit(w.Context(), m.batch); err != nil {
+			w.Fatalf("Commit: %v", err)
+		}
+		first := resultsOf(m.batch)
+		reopen()
+		w.owner = owner
+		spoil(m.batch)
+		if err := w.store.Commit(w.Context(), m.batch); err != nil {
+			w.Fatalf("Commit of the same batch: %v", err)
+		}
+		w.same("results of the retry", resultsOf(m.batch), first)
+	})
+}
+
+// testShared checks that of two instances on the same data one wins.
+func testShared(t *testing.T, open func(*testing.T) messaging.Store, another func(*testing.T, messaging.Store) messaging.Store) {
+	// race runs f for two owners at once and gives what each of them won.
+	type racer = func(w *world) bool
+	race := func(name string, prepare func(w *world) racer) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			one := newWorld(t, open(t))
+			two := newWorld(t, another(t, one.store))
+			const rounds = 20
+			for range rounds {
+				f := prepare(one)
+				var won [2]bool
+				var both sync.WaitGroup
+				start := make(chan struct{})
+				for i, w := range []*world{one, two} {
+					both.Go(func() {
+						<-start
+						won[i] = f(w)
+					})
+				}
+				close(start)
+				both.Wait()
+				if won[0] == won[1] {
+					t.Fatalf("of two instances, the first won: %v, the second won: %v", won[0], won[1])
+				}
+			}
+		})
+	}
+	// try commits without ending the test, which only its own goroutine may do.
+	try := func(w *world, ops ...any) bool {
+		if err := w.store.Commit(w.Context(), w.batch(ops...)); err != nil {
+			w.Errorf("Commit: %v", err)
+			return false
+		}
+		return true
+	}
+	race("SameEvent", func(w *world) racer {
+		ev := w.message("once")
+		return func(w *world) bool {
+			out := w.queued("answer")
+			out.Key = ev.ID + "#0"
+			a := addEarly(again(ev), done(out))
+			return try(w, a) && a.Fresh && out.Inserted
+		}
+	})
+	race("SameKey", func(w *world) racer {
+		key := newID().String()
+		return func(w *world) bool {
+			out := w.queued("once")
+			out.Key = key
+			return try(w, enqueue(out)) && out.Inserted
+		}
+	})
+	race("SameSend", func(w *world) racer {
+		out := w.queued("once")
+		w.commit(enqueue(out))
+		return func(w *world) bool {
+			c := claim(out.ID, w.attempt(out.ID, 1))
+			return try(w, c) && c.Granted
+		}
+	})
+}

@@ -1,0 +1,137 @@
+package messagingtest
+
+import (
+	"time"
+
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+var loadTests = []test{
+	{"Empty", func(w *world) {
+		work := w.load()
+		w.wantEvents(work)
+		w.wantSends(work)
+		w.wantDoubts(work)
+		w.is("NextDue.IsZero", work.NextDue.IsZero(), true)
+	}},
+	{"EventsInPages", func(w *world) {
+		var want, got []string
+		for range 5 {
+			var ops []any
+			for range 5 {
+				ev := w.message("x")
+				want = append(want, ev.ID)
+				ops = append(ops, add(ev))
+			}
+			w.commit(ops...)
+		}
+		pages, after := 0, int64(0)
+		for {
+			work := w.query(messaging.Query{Events: true, Limit: 7, AfterSeq: after})
+			if len(work.Events) > 7 {
+				w.Fatalf("a page of 7 has %d events", len(work.Events))
+			}
+			if len(work.Events) == 0 {
+				break
+			}
+			pages++
+			for _, u := range work.Events {
+				if u.Event.Seq <= after {
+					w.Fatalf("event %d comes after %d", u.Event.Seq, after)
+				}
+				after = u.Event.Seq
+				got = append(got, u.Event.ID)
+			}
+		}
+		if pages != 4 {
+			w.Errorf("25 events came in %d pages of 7, want 4", pages)
+		}
+		w.same("events of all pages", got, want)
+	}},
+	{"RetriesAreIncluded", func(w *world) {
+		soon, late, now := w.message("soon"), w.message("late"), w.message("now")
+		w.commit(add(soon), add(late), add(now))
+		w.commit(settle(soon, retry(w.now.Add(time.Second), 1)), settle(late, retry(w.now.Add(time.Hour), 2)))
+		work := w.load()
+		w.wantEvents(work, soon, late, now)
+		want := []time.Time{w.now.Add(time.Second), w.now.Add(time.Hour), {}}
+		for i, u := range work.Events {
+			w.same("RetryAt", u.RetryAt, want[i])
+		}
+	}},
+	{"SendsInCommitOrder", func(w *world) {
+		a, b, c, d := w.queued("a"), w.queued("b"), w.queued("c"), w.queued("d")
+		// Neither the ids nor the times decide.
+		a.ID, d.ID = d.ID, a.ID
+		a.CreatedAt = w.now.Add(time.Hour)
+		b.NotBefore = w.now.Add(-time.Hour)
+		w.commit(enqueue(a), enqueue(b))
+		w.commit(addEarly(w.message("x"), done(c)))
+		w.commit(enqueue(d))
+		w.wantSends(w.load(), a, b, c, d)
+		work := w.query(messaging.Query{Sends: true, Limit: 3})
+		w.wantSends(work, a, b, c)
+	}},
+	{"SendsWhenDue", func(w *world) {
+		soon, later, now := w.queued("soon"), w.queued("later"), w.queued("now")
+		later.NotBefore = w.now.Add(2 * time.Hour)
+		soon.NotBefore = w.now.Add(time.Hour)
+		w.commit(enqueue(later), enqueue(now), enqueue(soon))
+		work := w.load()
+		w.wantSends(work, now)
+		w.same("NextDue", work.NextDue, soon.NotBefore)
+		w.pass(time.Hour)
+		work = w.load()
+		w.wantSends(work, now, soon)
+		w.same("NextDue", work.NextDue, later.NotBefore)
+		w.pass(time.Hour)
+		work = w.load()
+		w.wantSends(work, later, now, soon)
+		w.is("NextDue.IsZero", work.NextDue.IsZero(), true)
+	}},
+	{"NextDueForgetsWhatIsClaimed", func(w *world) {
+		out := w.queued("later")
+		out.NotBefore = w.now.Add(time.Hour)
+		w.commit(enqueue(out))
+		w.commit(claim(out.ID, w.attempt(out.ID, 1)))
+		w.is("NextDue.IsZero", w.load().NextDue.IsZero(), true)
+	}},
+	{"DoubtsOldestFirst", func(w *world) {
+		a, b, c := w.claimed("a"), w.claimed("b"), w.claimed("c")
+		w.commit(enqueue(a), enqueue(b), enqueue(c))
+		opened := w.now
+		w.pass(time.Second)
+		w.commit(inDoubt(b))
+		want := []messaging.Doubt{
+			{Attempt: *a.Attempt, Send: a.Send, Outcome: messaging.OutcomeOpen, Since: opened},
+			{Attempt: *b.Attempt, Send: b.Send, Outcome: messaging.OutcomeInDoubt, Since: w.now},
+			{Attempt: *c.Attempt, Send: c.Send, Outcome: messaging.OutcomeOpen, Since: opened},
+		}
+		w.wantDoubts(w.load(), want...)
+		w.wantDoubts(w.query(messaging.Query{Doubts: true, Limit: 2}), want[:2]...)
+	}},
+	{"OnlyWhatIsAsked", func(w *world) {
+		later := w.queued("later")
+		later.NotBefore = w.now.Add(time.Hour)
+		w.commit(add(w.message("x")), enqueue(w.queued("a")), enqueue(w.claimed("b")), enqueue(later))
+		for _, q := range []messaging.Query{{Events: true}, {Sends: true}, {Doubts: true}} {
+			q.Limit = everything
+			work := w.query(q)
+			w.is("events loaded", len(work.Events) > 0, q.Events)
+			w.is("sends loaded", len(work.Sends) > 0, q.Sends)
+			w.is("doubts loaded", len(work.Doubts) > 0, q.Doubts)
+		}
+	}},
+	{"LoadedIsNotShared", func(w *world) {
+		// Two readers and the writer may each change what they hold.
+		ev := w.message("one")
+		w.commit(add(ev), enqueue(w.queued("a")))
+		first := w.load()
+		first.Events[0].Event.Attempt = 99
+		first.Sends[0].Status = messaging.StatusCancelled
+		ev.Attempt = 98
+		second := w.load()
+		w.same("Attempt", second.Events[0].Event.Attempt, 0)
+		w.same("Status", second.Sends[0].Status, messaging.StatusQueued)
+	}},
+}
