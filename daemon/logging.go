@@ -13,14 +13,20 @@ import (
 	"github.com/signpost-sms/signpost/messaging"
 )
 
-// newLogHandler writes records to w: as text for a person at a terminal, as JSON for a
-// machine.
-func newLogHandler(w io.Writer, level slog.Leveler) slog.Handler {
+// newLogHandler writes records to w; LogAuto is text for a person at a terminal and JSON for
+// a machine.
+func newLogHandler(w io.Writer, format LogFormat, level slog.Leveler) slog.Handler {
 	opts := &slog.HandlerOptions{Level: level}
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if format == LogText || format != LogJSON && isTerminal(w) {
 		return slog.NewTextHandler(w, opts)
 	}
 	return slog.NewJSONHandler(w, opts)
+}
+
+// isTerminal reports whether v is a file that a person is at the other end of.
+func isTerminal(v any) bool {
+	f, ok := v.(*os.File)
+	return ok && term.IsTerminal(int(f.Fd()))
 }
 
 // maskingHandler is the last line of defence of what must never be logged. The packages

@@ -1,0 +1,74 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+func (c *cli) runCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "run",
+		Short: "Run the daemon",
+		Long: `Run the daemon in the foreground until SIGINT or SIGTERM: it then leaves its
+contexts, finishes and answers what it has taken, and exits with 0, or with 75 if
+something could not be finished in 30 seconds. A second signal ends it at once.
+SIGHUP reloads the configuration, as does "signpost reload".
+
+Exit codes: 0 stopped, nothing left; 69 something needed does not answer; 75 work left;
+77 the platform rejected the credentials; 78 the configuration is unusable.`,
+		Example: "  signpost run\n  signpost run --config /etc/signpost/config.yaml",
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+	}
+}
+
+func (c *cli) run(ctx context.Context) error {
+	cfg, err := c.loadToRun()
+	if err != nil {
+		return err
+	}
+	reread := func() (Config, error) {
+		next, err := c.loadToRun()
+		if err != nil {
+			return Config{}, err
+		}
+		return *next.Config, nil
+	}
+	d, err := New(*cfg.Config, c.setup, append(c.opts[:len(c.opts):len(c.opts)], WithReload(reread))...)
+	if err != nil {
+		return err
+	}
+	for _, f := range cfg.findings {
+		d.log.Warn("configuration", "finding", f.String())
+	}
+	defer reloadOnHangup(ctx, d)()
+	return d.Run(ctx)
+}
+
+// reloadOnHangup reloads the daemon's configuration on each SIGHUP, one at a time.
+func reloadOnHangup(ctx context.Context, d *Daemon) (stop func()) {
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	ctx, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-hangups:
+				_, _ = d.Reload(ctx) // it logs its own outcome
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return func() {
+		signal.Stop(hangups)
+		cancel()
+		<-done
+	}
+}

@@ -1,0 +1,72 @@
+package daemon
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// routing is the handler that the engine runs: the router of the configuration in force
+// and, for contexts that a reload has removed, the router that last had them. Messages that
+// were taken before the removal are thus still answered by the chain they were sent to.
+// It is immutable; a reload makes a new one.
+type routing struct {
+	router  *contexts.Router
+	retired map[string]*contexts.Router // by context; as many as were ever configured
+}
+
+// newRouting builds a router: configured describes what the configuration says, then setup
+// adds its own. A panic of theirs, which is how wrong wiring speaks, becomes an error.
+func newRouting(configured, setup func(*contexts.Router)) (rt *routing, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			rt, err = nil, fmt.Errorf("set up the contexts: %v", p)
+		}
+	}()
+	r := contexts.NewRouter()
+	if configured != nil {
+		configured(r)
+	}
+	if setup != nil {
+		// A router of its own, so that setup may begin with Use although contexts exist.
+		setup(r.With())
+	}
+	return &routing{router: r, retired: map[string]*contexts.Router{}}, nil
+}
+
+// names is what the session subscribes to.
+func (rt *routing) names() []string { return rt.router.Names() }
+
+// after makes rt the successor of old.
+func (rt *routing) after(old *routing) {
+	now := rt.names()
+	for name, r := range old.retired {
+		if !slices.Contains(now, name) {
+			rt.retired[name] = r
+		}
+	}
+	for _, name := range old.names() {
+		if !slices.Contains(now, name) {
+			rt.retired[name] = old.router
+		}
+	}
+}
+
+// HandlerFor gives the chain of an event; the engine asks for it before each run.
+func (rt *routing) HandlerFor(ev *messaging.Event) messaging.Handler {
+	if r, ok := rt.retired[ev.Context]; ok {
+		return r.HandlerFor(ev)
+	}
+	return rt.router.HandlerFor(ev)
+}
+
+// HandleEvent runs the chain of the event, if there is one.
+func (rt *routing) HandleEvent(ctx context.Context, w messaging.Responder, ev *messaging.Event) error {
+	if h := rt.HandlerFor(ev); h != nil {
+		return h.HandleEvent(ctx, w, ev)
+	}
+	return nil
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"log/slog"
+	"net/url"
+	"os"
+
+	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/relay"
+)
+
+// buildLog makes the logger: of the options, or to standard error; masked either way.
+func (d *Daemon) buildLog(cfg Config) {
+	d.level = new(slog.LevelVar)
+	d.level.Set(cfg.Log.Level)
+	next := newLogHandler(os.Stderr, cfg.Log.Format, d.level)
+	if d.opts.logger != nil {
+		next = d.opts.logger.Handler()
+	}
+	d.log = slog.New(newMaskingHandler(next, cfg.secrets()...))
+}
+
+// relayConfig is the session's part of the configuration.
+func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) relay.Config {
+	return relay.Config{
+		URL:         cfg.Relay.URL,
+		Insecure:    cfg.Relay.Insecure,
+		Project:     cfg.SignalWire.Project,
+		Token:       cfg.SignalWire.Token,
+		JWT:         cfg.SignalWire.JWT,
+		CAFile:      cfg.Relay.CAFile,
+		Agent:       "signpost/" + buildInfo().Version,
+		Contexts:    names,
+		DialContext: opts.dial,
+		Logger:      log,
+	}
+}
+
+// engineConfig is the engine's part of the configuration.
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics) messaging.Config {
+	return messaging.Config{
+		Logger:         log,
+		Metrics:        m,
+		Concurrency:    cfg.Handling.Concurrency,
+		HandlerTimeout: cfg.Handling.Timeout,
+		MaxAttempts:    cfg.Handling.Attempts,
+		GiveUpAfter:    cfg.Handling.GiveUp,
+		ReplyExpires:   cfg.Sending.ReplyExpires,
+		InDoubt: messaging.InDoubt{
+			Wait:    cfg.Sending.InDoubt.Wait,
+			Release: cfg.Sending.InDoubt.Release,
+			Resend:  cfg.Sending.InDoubt.Then == DoubtResend,
+		},
+		Trace: opts.trace,
+	}
+}
+
+// secrets are the literal values that no log may hold.
+func (c *Config) secrets() []string {
+	s := []string{c.SignalWire.Token.Reveal(), c.SignalWire.JWT.Reveal(), c.HTTP.Token.Reveal()}
+	if u, err := url.Parse(c.Store.Reveal()); err == nil && u.User != nil {
+		password, _ := u.User.Password()
+		s = append(s, password)
+	}
+	return s
+}
+
+// simulate turns the configuration to a simulated space, with nothing on disk and without a
+// port that a daemon may be using.
+func (c *Config) simulate(relayURL string) {
+	c.Relay = RelayConfig{URL: relayURL, Insecure: true}
+	c.SignalWire = SignalWireConfig{Project: simProject, Token: simToken}
+	c.Store = defaultStore
+	c.HTTP = HTTPConfig{}
+}
