@@ -270,6 +270,7 @@ func (s *Server) keep(r *sendRecord) {
 
 // report emits the states, each when its time has come.
 func (s *Server) report(r *sendRecord, steps []Step) {
+	// Without a last word, sent has to mean that the text arrived.
 	lastWord := slices.ContainsFunc(steps, func(st Step) bool { return terminal(st.State) })
 	if len(steps) == 0 {
 		s.arrive(r)
@@ -285,13 +286,13 @@ func (s *Server) reportFrom(r *sendRecord, steps []Step, i int, lastWord bool) {
 			wait = s.cfg.StateDelay
 		}
 		if wait <= 0 {
-			s.emitState(r, st, !lastWord && i == len(steps)-1)
+			s.emitState(r, st, !lastWord && st.State == StateSent)
 			continue
 		}
 		s.clock.afterFunc(wait, func() {
 			s.mu.Lock()
 			if !s.closed {
-				s.emitState(r, st, !lastWord && i == len(steps)-1)
+				s.emitState(r, st, !lastWord && st.State == StateSent)
 				s.reportFrom(r, steps, i+1, lastWord)
 			}
 			s.mu.Unlock()
@@ -301,9 +302,10 @@ func (s *Server) reportFrom(r *sendRecord, steps []Step, i int, lastWord bool) {
 	}
 }
 
-func (s *Server) emitState(r *sendRecord, st Step, end bool) {
+// emitState reports one state; reached tells that the text arrives with it.
+func (s *Server) emitState(r *sendRecord, st Step, reached bool) {
 	r.States = append(r.States, st.State)
-	if st.State == StateDelivered || end {
+	if st.State == StateDelivered || reached {
 		s.arrive(r)
 	}
 	s.noteState(r.log, st)

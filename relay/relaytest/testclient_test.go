@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"net/http"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -225,7 +227,7 @@ func (c *client) event(kind string) frame {
 
 func (c *client) ping() frame {
 	c.t.Helper()
-	return c.find("a ping", func(f frame) bool { return f.Method == "signalwire.ping" })
+	return c.find("a ping", isPing)
 }
 
 // ended waits for the end of the connection, skipping frames.
@@ -361,4 +363,15 @@ func (c *client) authState() string {
 	f := c.event("signalwire.authorization.state")
 	c.ack(f)
 	return f.inner(c.t)["authorization_state"].(string)
+}
+
+// client is an HTTP client over one tapped connection to s.
+func (c *tapConn) client(s *relaytest.Server) *http.Client {
+	return &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := s.DialContext(ctx, network, addr)
+			c.Conn = conn
+			return c, err
+		},
+	}}
 }

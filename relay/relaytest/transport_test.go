@@ -92,6 +92,7 @@ func TestTranscriptHoldsEveryFrame_S2(t *testing.T) {
 		c := connected(t, s, "office")
 		c.authState()
 		time.Sleep(3 * time.Second)
+		synctest.Wait()
 		mark := s.LastSeq()
 		id := c.request("messaging.send", sendParams(nil))
 		c.states(4)
