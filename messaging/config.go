@@ -54,6 +54,8 @@ type Config struct {
 	// ReplyExpires is how long a reply is worth sending. Default 60 min.
 	ReplyExpires time.Duration
 	InDoubt      InDoubt
+	// Log, when set, is asked about doubts before the policy decides.
+	Log MessageLog
 
 	// Rules are asked, in order, about every send before it may leave; see Rule.
 	Rules []Rule
@@ -65,7 +67,8 @@ type Config struct {
 
 // InDoubt says how a doubt ends when no state event settles it.
 type InDoubt struct {
-	Wait    time.Duration // before the policy decides; default 60 s
+	Wait    time.Duration // before the message log is asked, or without one the policy decides; default 60 s
+	Settle  time.Duration // after which the log cannot lag behind any more, counted from the doubt; default 5 min
 	Release time.Duration // under hold: when the conversation goes on, counted from the doubt; default 10 min
 	Resend  bool          // false: hold
 }
@@ -101,6 +104,7 @@ func (c Config) withDefaults() Config {
 	c.AnswerTimeout = orDefault(c.AnswerTimeout, 10*time.Second)
 	c.ReplyExpires = orDefault(c.ReplyExpires, 60*time.Minute)
 	c.InDoubt.Wait = orDefault(c.InDoubt.Wait, 60*time.Second)
+	c.InDoubt.Settle = orDefault(c.InDoubt.Settle, 5*time.Minute)
 	c.InDoubt.Release = orDefault(c.InDoubt.Release, 10*time.Minute)
 	return c
 }

@@ -1,6 +1,9 @@
 package messaging
 
-import "time"
+import (
+	"context"
+	"time"
+)
 
 // heldMost bounds the doubts that stay in memory under the hold policy. The oldest one is
 // forgotten there first; the journal keeps its row.
@@ -39,11 +42,108 @@ func (o *outbox) adopt(e *Engine, d *Doubt) {
 	f.alarm = e.alarms.add(later(e.now, d.Since.Add(e.cfg.InDoubt.Wait)), func() { e.decide(f) })
 }
 
-// decide applies the operator's policy to a doubt that nothing has settled.
+// decide ends a doubt that no state has settled: by the message log, else by the policy.
 func (e *Engine) decide(f *flight) {
-	if f.phase != phaseDoubt {
-		return
+	switch {
+	case f.phase != phaseDoubt || f.asking:
+	case e.cfg.Log != nil:
+		e.consult(f)
+	default:
+		e.applyPolicy(f)
 	}
+}
+
+const (
+	// logTimeout bounds one look into the message log, logAgain is the pause before the
+	// next one while it says nothing or cannot be read.
+	logTimeout = 30 * time.Second
+	logAgain   = 15 * time.Second
+)
+
+// consult asks the message log about every doubt of f's conversation.
+func (e *Engine) consult(f *flight) {
+	pair := f.out.Conversation()
+	var flights []*flight
+	var doubts []attemptTime
+	since := e.now
+	for _, d := range e.out.doubts {
+		if d.phase != phaseDoubt || d.asking || d.out.Conversation() != pair {
+			continue
+		}
+		at := attemptTime{id: d.attempt.ID, at: d.attempt.ClaimedAt}
+		if !d.wiredAt.IsZero() {
+			at.at = d.wiredAt
+		}
+		if at.at.Before(since) {
+			since = at.at
+		}
+		d.asking = true
+		flights, doubts = append(flights, d), append(doubts, at)
+	}
+	since = since.Add(-2 * logSlack)
+	q := Query{Owner: e.cfg.Owner, Now: e.now, Accepted: true, Pair: pair, Since: since}
+	e.journal.group.Go(func() {
+		ctx, cancel := context.WithTimeout(e.work, logTimeout)
+		defer cancel()
+		// The log is read first: what is accepted in between must not look foreign.
+		entries, err := e.cfg.Log.Outbound(ctx, pair, since, time.Now().Add(logSlack))
+		var known *Work
+		if err == nil {
+			known, err = e.store.Load(ctx, q)
+		}
+		e.post(func() { e.consulted(flights, doubts, known, entries, err) })
+	})
+}
+
+// consulted acts on what the log said.
+func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work, entries []LogEntry, err error) {
+	for _, f := range flights {
+		f.asking = false
+	}
+	settled := func(d attemptTime) bool { return !e.now.Before(d.at.Add(e.cfg.InDoubt.Settle)) }
+	var found map[[16]byte]finding
+	if err != nil {
+		e.cfg.Logger.Warn("message log cannot be read; doubts wait for it", "err", err)
+	} else {
+		accepted := make([]attemptTime, len(known.Accepted))
+		for i, a := range known.Accepted {
+			accepted[i] = attemptTime{id: a.Attempt.ID, at: a.Attempt.ClaimedAt, messageID: a.MessageID}
+		}
+		found = map[[16]byte]finding{}
+		for id, what := range reconcile(doubts, accepted, entries, settled) {
+			found[id] = what
+		}
+	}
+	for i, f := range flights {
+		if f.phase != phaseDoubt {
+			continue
+		}
+		log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID)
+		switch found[f.attempt.ID] {
+		case findAccepted:
+			log.Info("doubt settled: the message log shows the send")
+			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAccepted, Status: StatusAccepted})
+			e.resolve(f)
+		case findAbsent:
+			log.Info("doubt settled: the message log proves that the send was not accepted")
+			f.phase = phaseClaimed
+			e.out.doubting--
+			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAbsent, Reason: "not in the message log", Status: StatusQueued})
+		case findUndecidable:
+			log.Warn("doubt undecidable: other programs send on this pair")
+			e.applyPolicy(f)
+		default:
+			if settled(doubts[i]) {
+				e.applyPolicy(f) // the log cannot be read, and has had its time
+				continue
+			}
+			f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
+		}
+	}
+}
+
+// applyPolicy ends a doubt, or its hold on the conversation, as the operator wants it.
+func (e *Engine) applyPolicy(f *flight) {
 	if e.cfg.InDoubt.Resend {
 		// The attempt stays in doubt; the send is queued again and passes the gate as a
 		// new attempt. A state that still comes for the old one ends it (see merged).

@@ -64,6 +64,13 @@ func (w *wire) Go(id uuid.UUID, method string, params []byte, done func(relay.An
 	}
 }
 
+// answer sets how sends are answered from now on; nil leaves them unanswered.
+func (w *wire) answer(auto func(*frame) *relay.Answer) {
+	w.mu.Lock()
+	w.auto = auto
+	w.mu.Unlock()
+}
+
 func (w *wire) Probe() { w.mu.Lock(); w.probes++; w.mu.Unlock() }
 
 func (w *wire) Pause(string) { w.mu.Lock(); w.paused = true; w.pauses++; w.mu.Unlock() }
@@ -423,7 +430,7 @@ func TestOneUnansweredSendPerConversationAndInOrder(t *testing.T) {
 			w.Reply(ev.Body + "2")
 			return nil
 		}}, messaging.Config{})
-		b.wire.auto = nil
+		b.wire.answer(nil)
 		b.inbound("a", "+12025550101", "a")
 		b.inbound("b", "+12025550101", "b")
 		want := []string{"a1", "a2", "b1", "b2"}
@@ -440,7 +447,7 @@ func TestOneUnansweredSendPerConversationAndInOrder(t *testing.T) {
 func TestUnansweredSendsAreBoundedAndRepliesPassBulk(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, messaging.HandlerFunc(echo), messaging.Config{MaxUnanswered: 4, MaxBulk: 2})
-		b.wire.auto = nil
+		b.wire.answer(nil)
 		for i := range 6 {
 			to := messaging.Number(fmt.Sprintf("+120255502%02d", i))
 			if _, err := b.eng.Enqueue(t.Context(), messaging.Send{From: ours, To: to, Context: "support", Body: fmt.Sprint("bulk", i)}); err != nil {
@@ -459,7 +466,7 @@ func TestUnansweredSendsAreBoundedAndRepliesPassBulk(t *testing.T) {
 		if got := b.wire.bodies()[4]; !strings.HasPrefix(got, "You said") {
 			t.Errorf("the free slot went to %q, want the reply that waits", got)
 		}
-		b.wire.auto = accepted
+		b.wire.answer(accepted)
 		for _, f := range b.wire.sent()[1:] {
 			f.done(*accepted(f))
 		}
@@ -471,10 +478,10 @@ func TestUnansweredSendsAreBoundedAndRepliesPassBulk(t *testing.T) {
 func TestNotSentLeavesAgainUnderAFreshID_R7(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, instant{echo}, messaging.Config{})
-		b.wire.auto = func(*frame) *relay.Answer {
-			b.wire.auto = accepted
+		b.wire.answer(func(*frame) *relay.Answer {
+			b.wire.answer(accepted)
 			return &relay.Answer{Err: fmt.Errorf("closed: %w", relay.ErrNotSent)}
-		}
+		})
 		b.inbound("m1", "+12025550101", "hi")
 		synctest.Wait()
 		sent := b.wire.sent()
@@ -529,12 +536,12 @@ func TestRefusals(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := start(t, instant{echo}, messaging.Config{})
-				b.wire.auto = func(f *frame) *relay.Answer {
+				b.wire.answer(func(f *frame) *relay.Answer {
 					if len(b.wire.sent()) == 1 {
 						return refused(c.code)
 					}
 					return accepted(f)
-				}
+				})
 				b.inbound("m1", "+12025550101", "a")
 				synctest.Wait()
 				b.inbound("m2", "+12025550102", "b")
@@ -553,11 +560,11 @@ func TestRefusals(t *testing.T) {
 func TestDoubtHoldsTheConversationUntilReleased(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, instant{echo}, messaging.Config{})
-		b.wire.auto = nil
+		b.wire.answer(nil)
 		b.inbound("m1", "+12025550101", "a")
 		synctest.Wait()
 		b.wire.sent()[0].done(relay.Answer{Err: fmt.Errorf("reset: %w", relay.ErrInDoubt)})
-		b.wire.auto = accepted
+		b.wire.answer(accepted)
 		b.inbound("m2", "+12025550101", "b")
 		b.inbound("m3", "+12025550102", "c")
 		time.Sleep(10*time.Minute - 1)
@@ -578,7 +585,7 @@ func TestDoubtIsSettledByTheTagOfAState(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				b := start(t, instant{echo}, messaging.Config{InDoubt: messaging.InDoubt{Wait: 2 * time.Second, Resend: true}})
-				b.wire.auto = nil
+				b.wire.answer(nil)
 				b.inbound("m1", "+12025550101", "a")
 				synctest.Wait()
 				f := b.wire.sent()[0]
@@ -605,13 +612,13 @@ func TestDoubtIsSettledByTheTagOfAState(t *testing.T) {
 func TestDoubtIsSentAgainByPolicyAfterTheWait(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, instant{echo}, messaging.Config{InDoubt: messaging.InDoubt{Wait: 2 * time.Second, Resend: true}})
-		b.wire.auto = nil
+		b.wire.answer(nil)
 		b.inbound("m1", "+12025550101", "a")
 		b.inbound("m2", "+12025550101", "b")
 		synctest.Wait()
 		first := b.wire.sent()[0]
 		first.done(relay.Answer{Err: fmt.Errorf("reset: %w", relay.ErrInDoubt)})
-		b.wire.auto = accepted
+		b.wire.answer(accepted)
 		time.Sleep(2*time.Second - 1)
 		synctest.Wait()
 		diff(t, "before the wait is over", 1, len(b.wire.sent()))
@@ -629,7 +636,7 @@ func TestDoubtIsSentAgainByPolicyAfterTheWait(t *testing.T) {
 func TestUnansweredSendBecomesADoubtAndTheSessionIsProbed_R52(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, instant{echo}, messaging.Config{})
-		b.wire.auto = nil
+		b.wire.answer(nil)
 		b.inbound("m1", "+12025550101", "a")
 		time.Sleep(10 * time.Second)
 		synctest.Wait()

@@ -37,6 +37,7 @@ type flight struct {
 	slot     bool // it holds one of the outbox's slots
 	wiredAt  time.Time
 	doubtAt  time.Time
+	asking   bool // the message log is being asked about it
 	alarm    *alarm
 }
 

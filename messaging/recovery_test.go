@@ -104,7 +104,7 @@ func TestClaimedAttemptsOfADeadProcessAreInDoubt(t *testing.T) {
 			bubble(t, func(t *testing.T) {
 				s := durable()
 				b, kill := life(t, s, instant{echo}, messaging.Config{})
-				b.wire.auto = nil
+				b.wire.answer(nil)
 				b.inbound("m1", "+12025550101", "a")
 				b.inbound("m2", "+12025550101", "b")
 				synctest.Wait()
@@ -173,4 +173,53 @@ func TestEventsOverflowIntoTheStoreAndComeBackInOrder(t *testing.T) {
 			t.Errorf("at the end: %+v", st)
 		}
 	})
+}
+
+// logbook is a message log whose entries the test writes.
+type logbook struct {
+	entries []messaging.LogEntry
+	fails   int
+}
+
+func (l *logbook) Outbound(context.Context, messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
+	if l.fails > 0 {
+		l.fails--
+		return nil, fmt.Errorf("503")
+	}
+	return l.entries, nil
+}
+
+func TestDoubtIsSettledByTheMessageLog(t *testing.T) {
+	for name, c := range map[string]struct {
+		log   func(at time.Time) *logbook
+		sends int // frames in all
+	}{
+		"shown": {func(at time.Time) *logbook {
+			return &logbook{entries: []messaging.LogEntry{{ID: "x", CreatedAt: at.Truncate(time.Second)}}}
+		}, 1},
+		"shown, log late": {func(at time.Time) *logbook {
+			return &logbook{fails: 3, entries: []messaging.LogEntry{{ID: "x", CreatedAt: at}}}
+		}, 1},
+		"absent": {func(time.Time) *logbook { return &logbook{} }, 2},
+		"somebody else's": {func(at time.Time) *logbook {
+			return &logbook{entries: []messaging.LogEntry{{ID: "x", CreatedAt: at.Add(time.Minute)}}}
+		}, 1},
+		"never readable": {func(time.Time) *logbook { return &logbook{fails: 1 << 20} }, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(t *testing.T) {
+				b := start(t, instant{echo}, messaging.Config{Log: c.log(time.Now())})
+				b.wire.answer(nil)
+				b.inbound("m1", "+12025550101", "a")
+				synctest.Wait()
+				b.wire.sent()[0].done(relay.Answer{Err: fmt.Errorf("reset: %w", relay.ErrInDoubt)})
+				b.wire.answer(accepted)
+				time.Sleep(6 * time.Minute)
+				synctest.Wait()
+				diff(t, "frames", c.sends, len(b.wire.sent()))
+				time.Sleep(time.Hour)
+				b.end()
+			})
+		})
+	}
 }

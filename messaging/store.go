@@ -172,6 +172,12 @@ type Query struct {
 	Events   bool // unfinished events, retries not yet due included
 	Sends    bool // queued sends with NotBefore up to Now, in commit order
 	Doubts   bool // attempts that are open or in doubt
+
+	// Accepted asks for the accepted attempts at sends of Pair that were claimed at Since
+	// or later; the message log is read against them.
+	Accepted bool
+	Pair     Conversation
+	Since    time.Time
 }
 
 // Work is what a Query found.
@@ -179,6 +185,9 @@ type Work struct {
 	Events []*Unfinished
 	Sends  []*Outgoing // Status queued
 	Doubts []*Doubt
+	// Accepted are in the order of their claims. A store that has forgotten some of them
+	// leaves them out.
+	Accepted []*Accepted
 	// NextDue is when the earliest queued send beyond Now falls due; zero if none.
 	NextDue time.Time
 }
@@ -187,6 +196,12 @@ type Work struct {
 type Unfinished struct {
 	Event   *Event
 	RetryAt time.Time // zero: now
+}
+
+// Accepted is an attempt that the platform is known to have taken.
+type Accepted struct {
+	Attempt   Attempt
+	MessageID string
 }
 
 // Doubt is an attempt whose outcome is not known.

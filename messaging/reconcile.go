@@ -1,0 +1,96 @@
+package messaging
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// MessageLog is the platform's record of what was sent, against which doubts are settled.
+type MessageLog interface {
+	// Outbound returns the entries of messages from pair.Ours to pair.Theirs that the log
+	// says were created between after and before, in any order.
+	Outbound(ctx context.Context, pair Conversation, after, before time.Time) ([]LogEntry, error)
+}
+
+// LogEntry is one outbound message in the platform's log.
+type LogEntry struct {
+	ID        string // whether it equals Relay's message id is not documented; both are allowed for
+	CreatedAt time.Time
+}
+
+// logSlack is how far an entry's time may lie from its attempt's: the log shows whole
+// seconds, and a frame may wait a moment in our buffer or theirs.
+const logSlack = 2 * time.Second
+
+// finding is what the log says of a doubt.
+type finding uint8
+
+const (
+	findNothing     finding = iota // not yet: the log may lag behind
+	findAccepted                   // an entry that nothing else explains
+	findAbsent                     // proven: the log has no entry, and is known to be up to date
+	findUndecidable                // somebody else sends on this pair
+)
+
+// attemptTime is an attempt in the eyes of the log.
+type attemptTime struct {
+	id        uuid.UUID
+	at        time.Time
+	messageID string // of an accepted one
+}
+
+// reconcile reads the log of one pair against what the journal knows of it: doubts whose
+// outcome is asked for, and attempts known to be accepted. Settled means that so much time
+// has passed that the log cannot lag behind any more.
+//
+// An accepted attempt explains one entry, by its id where the log uses the same ids, else
+// the nearest in time. What is left accepts the doubts, oldest first. An entry that is
+// still left came from another program, and then nothing can be said of the pair.
+func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(attemptTime) bool) map[uuid.UUID]finding {
+	byTime := func(a, b attemptTime) int { return a.at.Compare(b.at) }
+	doubts, accepted = slices.SortedFunc(slices.Values(doubts), byTime), slices.SortedFunc(slices.Values(accepted), byTime)
+	entries = slices.SortedFunc(slices.Values(entries), func(a, b LogEntry) int {
+		return cmp.Or(a.CreatedAt.Compare(b.CreatedAt), cmp.Compare(a.ID, b.ID))
+	})
+
+	var newest time.Time // of the accepted attempts that the log shows
+	explain := func(fits func(a attemptTime, e LogEntry) bool, a attemptTime) bool {
+		i := slices.IndexFunc(entries, func(e LogEntry) bool { return fits(a, e) })
+		if i < 0 {
+			return false
+		}
+		entries = slices.Delete(entries, i, i+1)
+		if a.at.After(newest) {
+			newest = a.at
+		}
+		return true
+	}
+	sameID := func(a attemptTime, e LogEntry) bool { return a.messageID != "" && a.messageID == e.ID }
+	near := func(a attemptTime, e LogEntry) bool { return e.CreatedAt.Sub(a.at).Abs() <= logSlack }
+	accepted = slices.DeleteFunc(accepted, func(a attemptTime) bool { return explain(sameID, a) })
+	for _, a := range accepted {
+		explain(near, a)
+	}
+
+	found := make(map[uuid.UUID]finding, len(doubts))
+	for _, d := range doubts {
+		i := slices.IndexFunc(entries, func(e LogEntry) bool { return near(d, e) })
+		switch {
+		case i >= 0:
+			entries = slices.Delete(entries, i, i+1)
+			found[d.id] = findAccepted
+		case newest.After(d.at) || settled(d):
+			found[d.id] = findAbsent
+		}
+	}
+	if len(entries) > 0 {
+		for _, d := range doubts {
+			found[d.id] = findUndecidable
+		}
+	}
+	return found
+}
