@@ -120,7 +120,7 @@ func (o *KeywordOptions) Middleware(env Env) (messaging.Middleware, error) {
 		if env.Where != "" {
 			inner.Where = env.Where + ".reply"
 		}
-		if k.answer, err = newAnswer(o.Reply, o.Media, inner); err != nil {
+		if k.answer, err = newAnswer("reply", o.Reply, o.Media, inner); err != nil {
 			return nil, err
 		}
 	}

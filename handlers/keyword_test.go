@@ -158,7 +158,7 @@ func TestKeywordWrongOptions(t *testing.T) {
 		{"unknown mode", handlers.KeywordOptions{Words: ok, Match: "fuzzy", Reply: "x"}, "exact, prefix or regexp"},
 		{"no answer", handlers.KeywordOptions{Words: ok}, "needs an answer"},
 		{"two answers", handlers.KeywordOptions{Words: ok, Reply: "x", Handler: passed}, "one answer"},
-		{"bad template", handlers.KeywordOptions{Words: ok, Reply: "{{.Bdy}}"}, "here.reply"},
+		{"bad template", handlers.KeywordOptions{Words: ok, Reply: "{{.Bdy}}"}, "reply: the template"},
 		{"bad media", handlers.KeywordOptions{Words: ok, Media: []string{"menu.png"}}, "media[0]"},
 		{"media by another scheme", handlers.KeywordOptions{Words: ok, Media: []string{"file:///etc/passwd"}}, "media[0]"},
 	} {

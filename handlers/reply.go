@@ -20,7 +20,7 @@ import (
 func Reply(text string) messaging.Handler {
 	mw, err := (&ReplyOptions{Text: text}).Middleware(Env{Where: "handlers.Reply"})
 	if err != nil {
-		panic(err.Error())
+		panic("handlers: Reply: " + err.Error())
 	}
 	return mw(ignore)
 }
@@ -35,7 +35,7 @@ type ReplyOptions struct {
 
 // Middleware makes a middleware that answers messages and lets everything else pass.
 func (o *ReplyOptions) Middleware(env Env) (messaging.Middleware, error) {
-	a, err := newAnswer(o.Text, o.Media, env)
+	a, err := newAnswer("text", o.Text, o.Media, env)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,8 @@ type answer struct {
 	brand string
 }
 
-func newAnswer(text string, media []string, env Env) (*answer, error) {
+// newAnswer reads a reply; key is what its text is called in the options.
+func newAnswer(key, text string, media []string, env Env) (*answer, error) {
 	a := &answer{media: slices.Clip(slices.Clone(media)), brand: env.Brand}
 	for i, m := range media {
 		if u, err := url.Parse(m); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
@@ -74,8 +75,10 @@ func newAnswer(text string, media []string, env Env) (*answer, error) {
 		return a, nil
 	}
 	var err error
-	a.text, err = ParseTemplate(text, env)
-	return a, err
+	if a.text, err = parseTemplate(text, env); err != nil {
+		return nil, fmt.Errorf("%s: %w", key, err)
+	}
+	return a, nil
 }
 
 // give decides the reply to a message.

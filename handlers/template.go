@@ -120,24 +120,37 @@ var funcs = template.FuncMap{
 // bare (neither text nor media), so that a mistake is found now and not when somebody
 // writes. The error names env.Where.
 func ParseTemplate(text string, env Env) (*Template, error) {
-	t := &Template{where: env.Where}
-	if t.where == "" {
-		t.where = "reply"
+	t, err := parseTemplate(text, env)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", where(env), err)
 	}
+	return t, nil
+}
+
+func where(env Env) string {
+	if env.Where == "" {
+		return "reply"
+	}
+	return env.Where
+}
+
+// parseTemplate is ParseTemplate, whose errors do not name the place.
+func parseTemplate(text string, env Env) (*Template, error) {
+	t := &Template{where: where(env)}
 	if !strings.Contains(text, "{{") {
 		t.static = text
 		if strings.TrimSpace(text) == "" {
-			return nil, fmt.Errorf("%s: the text is empty: write one, or use ignore to stay silent", t.where)
+			return nil, errors.New("the text is empty: write one, or use ignore to stay silent")
 		}
 		if n := utf8.RuneCountInString(text); n > MaxReply {
-			return nil, fmt.Errorf("%s: the text has %d characters and the platform takes %d: shorten it", t.where, n, MaxReply)
+			return nil, fmt.Errorf("the text has %d characters and the platform takes %d: shorten it", n, MaxReply)
 		}
 		return t, nil
 	}
 	full, err := template.New("reply").Option("missingkey=error").Funcs(funcs).Parse(text)
 	if err != nil {
 		place, reason := templateFault(err)
-		return nil, fmt.Errorf("%s: the template does not parse, %s: %s", t.where, place, reason)
+		return nil, fmt.Errorf("the template does not parse, %s: %s", place, reason)
 	}
 	t.full = full
 	t.segments = segmentsOf(full)
@@ -145,10 +158,10 @@ func ParseTemplate(text string, env Env) (*Template, error) {
 		var out strings.Builder
 		if err := full.Execute(&limited{w: &out, left: MaxReply}, sample.data); err != nil {
 			if errors.Is(err, errTooLong) {
-				return nil, t.tooLong()
+				return nil, errTooLong
 			}
 			place, reason := templateFault(err)
-			return nil, fmt.Errorf("%s: the template fails for %s, %s: %s", t.where, sample.name, place, reason)
+			return nil, fmt.Errorf("the template fails for %s, %s: %s: guard it with {{if}} or {{with}}, or correct it", sample.name, place, reason)
 		}
 	}
 	return t, nil
@@ -202,9 +215,7 @@ func (t *Template) run(d *Data) (string, error) {
 // Static reports whether the template has no actions: every output is the same.
 func (t *Template) Static() bool { return t.full == nil }
 
-func (t *Template) tooLong() error {
-	return fmt.Errorf("%s: the reply has more than the %d characters that the platform takes: shorten the template, for instance with {{truncate 100 .Body}}", t.where, MaxReply)
-}
+func (t *Template) tooLong() error { return fmt.Errorf("%s: %w", t.where, errTooLong) }
 
 // location is how text/template begins its errors.
 var location = regexp.MustCompile(`^template: reply:(\d+)(?::\d+)?: (?:executing "[^"]*" (at <.*?>): )?`)
@@ -296,7 +307,7 @@ func samples(env Env) []sample {
 	return all
 }
 
-var errTooLong = errors.New("too long")
+var errTooLong = fmt.Errorf("the reply has more than the %d characters that the platform takes: shorten the template, for instance with {{truncate 100 .Body}}", MaxReply)
 
 // limited lets a number of characters pass and then fails, which stops the template.
 type limited struct {
