@@ -75,8 +75,8 @@ func (c *child) peakRSS() (int64, error) {
 	return 0, errors.New("the kernel does not tell the memory of the client")
 }
 
-// stop ends the process and returns the processor time of its whole life.
-func (c *child) stop() time.Duration {
+// stop ends the process.
+func (c *child) stop() {
 	c.cmd.Process.Signal(syscall.SIGTERM)
 	timer := time.NewTimer(stopWithin)
 	defer timer.Stop()
@@ -85,6 +85,10 @@ func (c *child) stop() time.Duration {
 	case <-timer.C:
 		c.kill()
 	}
+}
+
+// used returns the processor time of the whole life of a process that has ended.
+func (c *child) used() time.Duration {
 	state := c.cmd.ProcessState
 	return state.UserTime() + state.SystemTime()
 }

@@ -82,6 +82,43 @@ func TestReferenceClientsComeBack(t *testing.T) {
 	}
 }
 
+func TestCrashKillsAndStartsAgain(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds and runs programs")
+	}
+	opts, _, err := parse([]string{"-clients", "floor", "-n", "400", "-reset-every", "150", "crash"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := newBench(t.Context(), opts, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.close()
+	b.clients[0].store = "none" // it keeps nothing, but it comes back
+	var processes []int
+	start := b.clients[0].start
+	b.clients[0].start = func(url, dir string) (*child, error) {
+		c, err := start(url, dir)
+		if err == nil {
+			processes = append(processes, c.cmd.Process.Pid)
+		}
+		return c, err
+	}
+	rep, err := b.run(t.Context(), scenarios("crash", opts)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := rep.rows[0].samples[0]
+	if s.Resets != 2 || len(processes) != 3 || s.MaxLive != 1 || s.Connections != 3 || s.cpu <= 0 {
+		t.Errorf("%d kills, processes %v, %d connections, %d at once, %v of processor time; want 2 kills and 3 processes in turn",
+			s.Resets, processes, s.Connections, s.MaxLive, s.cpu)
+	}
+	if s.Answered+s.UnansweredAcked != s.Messages {
+		t.Errorf("%d answered and %d lost by the client of %d: redelivery leaves no others", s.Answered, s.UnansweredAcked, s.Messages)
+	}
+}
+
 func TestBadArguments(t *testing.T) {
 	t.Parallel()
 	for _, args := range [][]string{

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/signpost-sms/signpost/relay/relaytest/bench/internal/loadserver"
@@ -85,9 +86,12 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 	}
 	s.Result, err = server.Load(ctx)
 	if err != nil {
-		return s, fmt.Errorf("%w; the client wrote:\n%s", err, life.proc.tail())
+		return s, fmt.Errorf("%w; the client wrote:\n%s", err, proc.tail())
 	}
-	if s.rss, err = life.proc.peakRSS(); err != nil {
+	if proc = life.current(); proc == nil {
+		return s, errors.New("the client is gone at the end of the load")
+	}
+	if s.rss, err = proc.peakRSS(); err != nil {
 		return s, err
 	}
 	s.cpu = life.end() - before
@@ -111,36 +115,61 @@ func (s sample) afterIdle(ctx context.Context, proc *child, before time.Duration
 	return s, err
 }
 
-// life is the sequence of processes of one client in one run: more than one where the run kills it.
+// life is the sequence of processes of one client in one run: more than one where the run kills it. The server kills on its
+// own goroutine.
 type life struct {
 	client client
 	url    string
 	dir    string
-	proc   *child
-	past   time.Duration // processor time of the processes that were killed
+
+	mu   sync.Mutex
+	proc *child
+	past time.Duration // processor time of the processes that are gone
 }
 
 func (l *life) begin() (*child, error) {
-	var err error
-	l.proc, err = l.client.start(l.url, l.dir)
-	return l.proc, err
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.beginLocked()
+}
+
+func (l *life) beginLocked() (*child, error) {
+	proc, err := l.client.start(l.url, l.dir)
+	if err == nil {
+		l.proc = proc
+	}
+	return proc, err
 }
 
 // crash kills the process and starts it again on what it left behind.
 func (l *life) crash() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.proc == nil {
+		return nil // the run is over
+	}
 	l.proc.kill()
-	state := l.proc.cmd.ProcessState
-	l.past += state.UserTime() + state.SystemTime()
-	_, err := l.begin()
+	l.past += l.proc.used()
+	l.proc = nil
+	_, err := l.beginLocked()
 	return err
+}
+
+// current returns the running process, nil when there is none.
+func (l *life) current() *child {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.proc
 }
 
 // end stops the process, if there is one, and returns the processor time of all.
 func (l *life) end() time.Duration {
-	if l.proc == nil {
-		return 0
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.proc != nil {
+		l.proc.stop()
+		l.past += l.proc.used()
+		l.proc = nil
 	}
-	total := l.past + l.proc.stop()
-	l.proc, l.past = nil, total
-	return total
+	return l.past
 }
