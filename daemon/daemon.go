@@ -83,7 +83,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	d.load = d.opts.load
 	d.reg, d.metrics = newRegistry()
 
-	if d.routing, err = newRouting(d.configured(cfg), d.setup); err != nil {
+	if d.routing, err = d.route(&cfg); err != nil {
 		return withExit(ExitConfig, err)
 	}
 	if d.store = d.opts.store; d.store == nil {

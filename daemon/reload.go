@@ -58,7 +58,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, err
 	}
-	next, err := newRouting(d.configured(cfg), d.setup)
+	next, err := d.route(&cfg)
 	if err != nil {
 		return Reloaded{}, withExit(ExitConfig, err)
 	}

@@ -20,15 +20,15 @@ type routing struct {
 
 // newRouting builds a router: configured describes what the configuration says, then setup
 // adds its own. A panic of theirs, which is how wrong wiring speaks, becomes an error.
-func newRouting(configured, setup func(*contexts.Router)) (rt *routing, err error) {
+func newRouting(configured func(*contexts.Router) error, setup func(*contexts.Router)) (rt *routing, err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			rt, err = nil, fmt.Errorf("set up the contexts: %v", p)
 		}
 	}()
 	r := contexts.NewRouter()
-	if configured != nil {
-		configured(r)
+	if err := configured(r); err != nil {
+		return nil, err
 	}
 	if setup != nil {
 		// A router of its own, so that setup may begin with Use although contexts exist.

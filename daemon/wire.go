@@ -56,6 +56,11 @@ func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metri
 	}
 }
 
+// route builds the routing of a configuration.
+func (d *Daemon) route(cfg *Config) (*routing, error) {
+	return newRouting(func(r *contexts.Router) error { return cfg.addContexts(r, d.log) }, d.setup)
+}
+
 // secrets are the literal values that no log may hold.
 func (c *Config) secrets() []string {
 	s := []string{c.SignalWire.Token.Reveal(), c.SignalWire.JWT.Reveal(), c.HTTP.Token.Reveal()}
