@@ -98,7 +98,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	}
 	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg)))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
-	d.metrics.loaded(cfg.hash())
+	d.metrics.loaded(cfg.Hash())
 	d.http = d.handler(cfg)
 	return nil
 }

@@ -137,10 +137,10 @@ func newRegistry() (*prometheus.Registry, *configMetrics) {
 	return reg, m
 }
 
-func (m *configMetrics) loaded(hash float64) {
+func (m *configMetrics) loaded(hash uint64) {
 	m.successful.Set(1)
 	m.at.SetToCurrentTime()
-	m.hash.Set(hash)
+	m.hash.Set(float64(hash))
 }
 
 func (m *configMetrics) failed() { m.successful.Set(0) }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -65,7 +64,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	// Nothing can fail from here on.
 	old := d.routing
 	next.after(old)
-	done := Reloaded{Restart: d.cfg.Load().needsRestart(&cfg)}
+	done := Reloaded{Restart: Diff(d.cfg.Load(), &cfg).Restart}
 	for _, name := range next.names() {
 		if slices.Contains(old.names(), name) {
 			done.Kept = append(done.Kept, name)
@@ -83,7 +82,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	d.client.SetContexts(next.names())
 	d.level.Set(cfg.Log.Level)
 	d.cfg.Store(&cfg)
-	d.metrics.loaded(cfg.hash())
+	d.metrics.loaded(cfg.Hash())
 	return done, nil
 }
 
@@ -125,27 +124,4 @@ func (r Reloaded) String() string {
 		}
 	}
 	return b.String()
-}
-
-// needsRestart names the keys that differ between two configurations and take effect with
-// the next start only, in the order of the configuration.
-func (c *Config) needsRestart(next *Config) []string {
-	return changedKeys(reflect.ValueOf(c).Elem(), reflect.ValueOf(next).Elem(), "")
-}
-
-func changedKeys(old, next reflect.Value, prefix string) []string {
-	var changed []string
-	for _, f := range fieldsOf(old.Type()) {
-		if f.tag.Get("reload") != "" {
-			continue
-		}
-		a, b := old.FieldByIndex(f.index), next.FieldByIndex(f.index)
-		switch {
-		case a.Kind() == reflect.Struct && !isScalar(a.Type()):
-			changed = append(changed, changedKeys(a, b, prefix+f.name+".")...)
-		case !reflect.DeepEqual(a.Interface(), b.Interface()):
-			changed = append(changed, prefix+f.name)
-		}
-	}
-	return changed
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -157,20 +158,29 @@ func TestFailedReloadKeepsTheOldConfiguration(t *testing.T) {
 
 func TestReloadNamesKeysThatNeedARestart(t *testing.T) {
 	t.Parallel()
-	old, next := DefaultConfig(), DefaultConfig()
-	next.Log.Level = -4 // takes effect at once
-	next.Contexts = map[string]ContextConfig{"support": {}}
-	next.Relay.URL = "wss://elsewhere.example/"
-	next.HTTP.Token = "another secret"
-	next.Sending.InDoubt.Wait++
-	next.Sending.Numbers = []NumberConfig{{Number: ourNumber}}
-	want := []string{"relay.url", "http.token", "sending.in_doubt.wait", "sending.numbers"}
-	if diff := cmp.Diff(want, old.needsRestart(&next)); diff != "" {
-		t.Errorf("keys (-want +got):\n%s", diff)
-	}
-	if got := old.needsRestart(&old); len(got) != 0 {
-		t.Errorf("equal configurations differ in %v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		space := newSpace(t)
+		r := startDaemon(t, space, serving("support"), WithReload(func() (Config, error) {
+			cfg := DefaultConfig()
+			cfg.simulate(space.URL())
+			cfg.Log.Level = slog.LevelWarn // takes effect at once
+			cfg.Shutdown.Budget = time.Minute
+			return cfg, nil
+		}))
+		r.waitReady()
+		got, err := r.Reload(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([]string{"shutdown.budget"}, got.Restart); diff != "" {
+			t.Errorf("keys that need a restart (-want +got):\n%s", diff)
+		}
+		if got := r.level.Level(); got != slog.LevelWarn {
+			t.Errorf("log level %v, want warn at once", got)
+		}
+		r.stop()
+		<-r.ended
+	})
 }
 
 func TestReloadWithoutAFileSaysSo(t *testing.T) {
