@@ -135,15 +135,20 @@ func (s *Store) claim(c *messaging.Claim) {
 	case c.Status == messaging.StatusQueued:
 		d.NotBefore, d.reason = c.NotBefore, c.Reason
 	default:
+		d.status = c.Status
 		s.finish(d)
 	}
 }
 
-// finish forgets a send that nothing is left to do for. A former attempt of it that is
-// still a doubt stays among the remembered ones.
+// finish forgets a send that nothing is left to do for. Its newest attempt stays among the
+// remembered ones, still a doubt if it is one.
 func (s *Store) finish(d *send) {
-	if d.attempt.ID != uuid.Nil && s.open[d.attempt.ID] == d {
-		s.remember(d, d.outcome, d.status)
+	if d.attempt.ID != uuid.Nil {
+		if s.open[d.attempt.ID] == d {
+			s.remember(d, d.outcome, d.status)
+		} else if pos, ok := s.attempts.find(digest(d.attempt.ID)); ok {
+			s.tracks[pos].status = encode(statuses, d.status)
+		}
 	}
 	s.dropSend(d)
 }

@@ -135,6 +135,7 @@ func (s *Store) advance(pos uint32, messageID string, state messaging.State, now
 		if live.pending() {
 			live.status, live.settled = m.Status, true
 		} else {
+			live.status = m.Status
 			s.finish(live)
 		}
 	}

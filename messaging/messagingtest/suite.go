@@ -60,6 +60,10 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 			}
 		})
 	}
+	t.Run("Model", func(t *testing.T) {
+		t.Parallel()
+		testModel(t, open)
+	})
 	if f.Reopen != nil {
 		t.Run("Durable", func(t *testing.T) { testDurable(t, open, f.Reopen) })
 	}

@@ -1,0 +1,241 @@
+package messagingtest
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+	"pgregory.net/rapid"
+)
+
+// testModel runs random batches on a store and on the model and compares every result and
+// everything that can be loaded.
+func testModel(t *testing.T, open func(*testing.T) messaging.Store) {
+	rapid.Check(t, func(rt *rapid.T) {
+		store := open(t)
+		defer func() {
+			if err := store.Close(); err != nil {
+				rt.Errorf("Close: %v", err)
+			}
+		}()
+		g := &generator{
+			T: rt, store: store, owner: newID(),
+			now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
+		}
+		for range rapid.IntRange(1, 25).Draw(rt, "batches") {
+			g.step()
+		}
+	})
+}
+
+// generator draws batches. Its ids are few, so that the operations meet.
+type generator struct {
+	*rapid.T
+	store    messaging.Store
+	model    model
+	owner    uuid.UUID
+	now      time.Time
+	sends    []uuid.UUID
+	attempts []*messaging.Attempt
+}
+
+func (g *generator) step() {
+	g.now = g.now.Add(time.Duration(rapid.IntRange(0, 3).Draw(g.T, "seconds")) * time.Second)
+	b := &messaging.Batch{ID: newID(), Owner: g.owner, Now: g.now}
+	for range rapid.IntRange(1, 5).Draw(g.T, "operations") {
+		switch rapid.SampledFrom([]string{"append", "state", "settle", "enqueue", "claim", "report", "report"}).Draw(g.T, "operation") {
+		case "append":
+			b.Appends = append(b.Appends, g.append())
+		case "state":
+			b.Appends = append(b.Appends, g.state())
+		case "settle":
+			b.Settles = append(b.Settles, &messaging.Settle{Event: g.event(), Outcome: g.outcome()})
+		case "enqueue":
+			b.Enqueues = append(b.Enqueues, &messaging.Enqueue{Outgoing: g.outgoing()})
+		case "claim":
+			if c := g.claim(); c != nil {
+				b.Claims = append(b.Claims, c)
+			}
+		case "report":
+			if r := g.report(); r != nil {
+				b.Reports = append(b.Reports, r)
+			}
+		}
+	}
+	if err := g.store.Commit(g.Context(), b); err != nil {
+		g.Fatalf("Commit: %v", err)
+	}
+	got := resultsOf(b)
+	if rapid.IntRange(0, 9).Draw(g.T, "retried") == 0 {
+		spoil(b)
+		if err := g.store.Commit(g.Context(), b); err != nil {
+			g.Fatalf("Commit of the same batch: %v", err)
+		}
+		g.same("results of the retry", resultsOf(b), got)
+	}
+	g.model.apply(b)
+	want := resultsOf(b)
+	g.forget(&got)
+	g.forget(&want)
+	g.same("results", got, want)
+
+	work, err := g.store.Load(g.Context(), messaging.Query{
+		Owner: g.owner, Now: g.now, Limit: everything, Events: true, Sends: true, Doubts: true,
+	})
+	if err != nil {
+		g.Fatalf("Load: %v", err)
+	}
+	g.same("work", work, g.model.load(g.now))
+}
+
+// forget blanks what stores may answer differently: the status of a send with several
+// attempts once it is finished, and the text of a finished send with a taken key.
+func (g *generator) forget(r *results) {
+	for _, m := range r.Merges {
+		if m != nil && g.model.many(m.Ref.ID) {
+			m.Status, m.Advanced = "", false
+		}
+	}
+	for i, x := range r.Existing {
+		if x != nil {
+			r.Existing[i] = &messaging.Send{ID: x.ID, Key: x.Key}
+		}
+	}
+}
+
+func (g *generator) same(what string, got, want any) {
+	if d := cmp.Diff(want, got, cmpopts.EquateEmpty(), cmpopts.IgnoreFields(messaging.Outgoing{}, "Reason")); d != "" {
+		g.Fatalf("%s (-model +store):\n%s", what, d)
+	}
+}
+
+func (g *generator) event() *messaging.Event {
+	n := rapid.IntRange(0, 5).Draw(g.T, "event")
+	ev := NewMessage("support", theirs, ours, fmt.Sprintf("message %d", n))
+	ev.ID = fmt.Sprintf("event %d", n)
+	ev.ReceivedAt, ev.SentAt, ev.Frame = g.now, g.now, []byte("frame")
+	return ev
+}
+
+func (g *generator) append() *messaging.Append {
+	a := &messaging.Append{Event: g.event()}
+	if rapid.Bool().Draw(g.T, "early") {
+		a.Outcome = g.outcome()
+	}
+	return a
+}
+
+func (g *generator) outcome() *messaging.Outcome {
+	fate := rapid.SampledFrom([]messaging.Fate{messaging.FateDone, messaging.FateDone, messaging.FateRetry, messaging.FateDead}).Draw(g.T, "fate")
+	o := &messaging.Outcome{Fate: fate, Attempt: rapid.IntRange(1, 8).Draw(g.T, "runs")}
+	switch fate {
+	case messaging.FateDone:
+		for range rapid.IntRange(0, 2).Draw(g.T, "sends") {
+			o.Sends = append(o.Sends, g.outgoing())
+		}
+	case messaging.FateRetry:
+		o.RetryAt = g.now.Add(time.Minute)
+	}
+	return o
+}
+
+func (g *generator) outgoing() *messaging.Outgoing {
+	out := &messaging.Outgoing{
+		Send: messaging.Send{
+			ID: newID(), Context: "support", From: ours, To: theirs, Body: "hello", CreatedAt: g.now,
+			Priority: messaging.PriorityReply, Category: messaging.CategoryReply,
+		},
+		Status: rapid.SampledFrom([]messaging.Status{
+			messaging.StatusQueued, messaging.StatusSending, messaging.StatusSending, messaging.StatusSuppressed,
+		}).Draw(g.T, "status"),
+	}
+	if rapid.Bool().Draw(g.T, "keyed") {
+		out.Key = fmt.Sprintf("key %d", rapid.IntRange(0, 20).Draw(g.T, "key"))
+	}
+	if rapid.IntRange(0, 3).Draw(g.T, "deferred") == 0 {
+		out.NotBefore = g.now.Add(2 * time.Second)
+	}
+	if out.Status == messaging.StatusSending {
+		out.Attempt = g.attempt(out.ID)
+	}
+	g.sends = append(g.sends, out.ID)
+	return out
+}
+
+func (g *generator) attempt(send uuid.UUID) *messaging.Attempt {
+	a := &messaging.Attempt{ID: newID(), SendID: send, Number: len(g.attempts) + 1, ClaimedAt: g.now}
+	g.attempts = append(g.attempts, a)
+	return a
+}
+
+func (g *generator) claim() *messaging.Claim {
+	if len(g.sends) == 0 {
+		return nil
+	}
+	c := &messaging.Claim{SendID: rapid.SampledFrom(g.sends).Draw(g.T, "send")}
+	switch c.Status = rapid.SampledFrom([]messaging.Status{
+		messaging.StatusSending, messaging.StatusSending, messaging.StatusQueued, messaging.StatusExpired,
+	}).Draw(g.T, "claim"); c.Status {
+	case messaging.StatusSending:
+		c.Attempt = g.attempt(c.SendID)
+	case messaging.StatusQueued:
+		c.NotBefore = g.now.Add(time.Second)
+	}
+	return c
+}
+
+// messageID is the id that the platform gives to an attempt's message.
+func messageID(a *messaging.Attempt) string { return "SM-" + a.ID.String() }
+
+func (g *generator) report() *messaging.Report {
+	if len(g.attempts) == 0 {
+		return nil
+	}
+	a := rapid.SampledFrom(g.attempts).Draw(g.T, "attempt")
+	r := &messaging.Report{SendID: a.SendID, AttemptID: a.ID}
+	kinds := []struct {
+		outcome messaging.AttemptOutcome
+		status  messaging.Status
+	}{
+		{isAccepted, messaging.StatusAccepted}, {isAccepted, messaging.StatusAccepted},
+		{isRejected, messaging.StatusFailed}, {isRejected, messaging.StatusQueued},
+		{isNotSent, messaging.StatusQueued},
+		{isInDoubt, messaging.StatusInDoubt}, {isInDoubt, messaging.StatusQueued},
+		{isAbsent, messaging.StatusQueued}, {isAbsent, messaging.StatusExpired},
+	}
+	k := kinds[rapid.IntRange(0, len(kinds)-1).Draw(g.T, "outcome")]
+	r.Outcome, r.Status = k.outcome, k.status
+	if r.Outcome == isAccepted {
+		r.MessageID = messageID(a)
+	}
+	if r.Status == messaging.StatusQueued && rapid.Bool().Draw(g.T, "later") {
+		r.NotBefore = g.now.Add(time.Second)
+	}
+	return r
+}
+
+func (g *generator) state() *messaging.Append {
+	id, tags := "SM-stranger", []string(nil)
+	if len(g.attempts) > 0 && rapid.IntRange(0, 9).Draw(g.T, "stranger") > 0 {
+		a := rapid.SampledFrom(g.attempts).Draw(g.T, "attempt")
+		id = messageID(a)
+		if rapid.Bool().Draw(g.T, "tagged") {
+			tags = []string{a.Tag()}
+		}
+	}
+	state := rapid.SampledFrom([]messaging.State{
+		messaging.StateQueued, messaging.StateInitiated, messaging.StateSent, messaging.StateSent,
+		messaging.StateDelivered, messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed, "strange",
+	}).Draw(g.T, "state")
+	ev := NewState("support", id, ours, theirs, state, tags...)
+	ev.ReceivedAt, ev.SentAt, ev.Frame = g.now, g.now, []byte("frame")
+	a := &messaging.Append{Event: ev}
+	if rapid.Bool().Draw(g.T, "early") {
+		a.Outcome = &messaging.Outcome{Fate: messaging.FateDone}
+	}
+	return a
+}
