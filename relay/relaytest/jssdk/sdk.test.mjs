@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { SignalWire } from '@signalwire/realtime-api'
-import { DEADLINE, Inbox, startSimulator } from './simulator.mjs'
+import { BUILD_DEADLINE, DEADLINE, Inbox, startSimulator } from './simulator.mjs'
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/
 const OURS = '+12025559901'
@@ -11,7 +11,7 @@ const THEIRS = '+12025550123'
 let simulator
 before(async () => {
   simulator = await startSimulator()
-}, { timeout: DEADLINE })
+}, { timeout: BUILD_DEADLINE + DEADLINE })
 after(() => simulator?.stop())
 
 /** A client that listens to one topic. It is disconnected when the test ends. */

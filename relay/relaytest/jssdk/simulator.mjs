@@ -1,27 +1,52 @@
 // The simulator as the tests see it: a process, and its control API.
-import { spawn } from 'node:child_process'
+import { execFile, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createInterface } from 'node:readline'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 
-/** How long anything may take before its test fails. The first start compiles the simulator. */
+/** How long anything may take before its test fails. */
 export const DEADLINE = 60_000
+
+/** How long the simulator may take to compile: everything, on a machine that has built nothing yet. */
+export const BUILD_DEADLINE = 600_000
 
 const folder = fileURLToPath(new URL('.', import.meta.url))
 
+/** Builds the command that serves the simulator, in a directory that `remove` deletes. */
+async function build() {
+  const directory = await mkdtemp(join(tmpdir(), 'signpost-jssdk-'))
+  const program = join(directory, 'signpost')
+  await promisify(execFile)('go', ['build', '-o', program, '../../../cmd/signpost'], { cwd: folder, timeout: BUILD_DEADLINE })
+  return { command: [program, 'sim', '--json'], remove: () => rm(directory, { recursive: true }) }
+}
+
 /**
- * Starts a simulated space and resolves once it accepts connections. SIMULATOR replaces the command; it prints a line of JSON
- * with the members relay and http, and ends with its standard input.
+ * Starts a simulated space and resolves once it accepts connections. SIMULATOR replaces the command; it prints a JSON object
+ * with the members relay and http, and ends on SIGTERM.
  */
 export async function startSimulator() {
-  const [command, ...args] = (process.env.SIMULATOR ?? 'go run ./simulator').split(' ')
-  const child = spawn(command, args, { cwd: folder, stdio: ['pipe', 'pipe', 'inherit'] })
+  const { command, remove } = process.env.SIMULATOR
+    ? { command: process.env.SIMULATOR.split(' '), remove: async () => {} }
+    : await build()
+  const child = spawn(command[0], command.slice(1), { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] })
   const ended = once(child, 'exit')
-  const failed = ended.then(([code]) => Promise.reject(new Error(`the simulator ended with ${code} before it was ready`)))
-  failed.catch(() => {})
-  const lines = createInterface({ input: child.stdout })
-  const [line] = await Promise.race([once(lines, 'line', { signal: AbortSignal.timeout(DEADLINE) }), failed])
-  const { relay, http } = JSON.parse(line)
+  ended.catch(() => {}) // whoever stops it is told
+  const stop = async () => {
+    child.kill('SIGTERM')
+    await ended
+    await remove()
+  }
+  let addresses
+  try {
+    addresses = await announced(child)
+  } catch (error) {
+    await stop()
+    throw error
+  }
+  const { relay, http } = addresses
 
   const call = async (method, path, body) => {
     const response = await fetch(http + path, {
@@ -55,11 +80,29 @@ export async function startSimulator() {
     },
     /** A text message from a person; resolves once it is acknowledged. */
     inject: (sms) => call('POST', '/control/inject', { wait: '30s', ...sms }),
-    stop: async () => {
-      child.stdin.end()
-      await ended
-    },
+    stop,
   }
+}
+
+/** The object that a simulator prints when it is ready. What it logs is shown only when it is not. */
+async function announced(child) {
+  let text = ''
+  let log = ''
+  child.stderr.setEncoding('utf8').on('data', (chunk) => {
+    log = (log + chunk).slice(-4096)
+  })
+  child.stdout.setEncoding('utf8')
+  for await (const chunk of child.stdout.iterator({ destroyOnReturn: false })) {
+    text += chunk
+    try {
+      const addresses = JSON.parse(text)
+      child.stdout.resume()
+      return addresses
+    } catch {
+      // not whole yet
+    }
+  }
+  throw new Error(`the simulator ended before it was ready: ${text}${log}`)
 }
 
 /** A queue between the callbacks of the SDK and a test that waits for what they are given. */
