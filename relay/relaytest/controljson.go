@@ -73,10 +73,7 @@ func readControl(data []byte, v any) error {
 		return fmt.Errorf("encode the request again: %w", err)
 	}
 	if err := json.Unmarshal(plain, v); err != nil {
-		if wrong, ok := err.(*json.UnmarshalTypeError); ok {
-			return &fieldError{wrong.Field, "must be " + wrong.Type.String() + ", not " + wrong.Value}
-		}
-		return &fieldError{"", err.Error()}
+		return &fieldError{"", err.Error()} // translate has seen to the types
 	}
 	return nil
 }
@@ -113,20 +110,37 @@ func translate(tree any, t reflect.Type, path string) (any, error) {
 				return nil, err
 			}
 		}
+	case reflect.String:
+		if _, ok := tree.(string); !ok {
+			return nil, &fieldError{path, "must be a string"}
+		}
+	case reflect.Bool:
+		if _, ok := tree.(bool); !ok {
+			return nil, &fieldError{path, "must be true or false"}
+		}
+	case reflect.Int, reflect.Int64:
+		n, ok := tree.(json.Number)
+		if _, err := n.Int64(); !ok || err != nil {
+			return nil, &fieldError{path, "must be a whole number"}
+		}
 	case reflect.Slice:
-		if list, ok := tree.([]any); ok {
-			for i, value := range list {
-				if list[i], err = translate(value, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
-					return nil, err
-				}
+		list, ok := tree.([]any)
+		if !ok {
+			return nil, &fieldError{path, "must be an array"}
+		}
+		for i, value := range list {
+			if list[i], err = translate(value, t.Elem(), fmt.Sprintf("%s[%d]", path, i)); err != nil {
+				return nil, err
 			}
 		}
 	case reflect.Map:
-		if object, ok := tree.(map[string]any); ok {
-			for name, value := range object {
-				if object[name], err = translate(value, t.Elem(), join(path, name)); err != nil {
-					return nil, err
-				}
+		object, ok := tree.(map[string]any)
+		if !ok {
+			return nil, &fieldError{path, "must be an object"}
+		}
+		for name, value := range object {
+			if object[name], err = translate(value, t.Elem(), join(path, name)); err != nil {
+				return nil, err
 			}
 		}
 	}
