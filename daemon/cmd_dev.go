@@ -36,7 +36,7 @@ const devConfig = `contexts:
 const devHandset = "+12025550123"
 
 func (c *cli) devCommand() *cobra.Command {
-	var from, level string
+	var from, to, level string
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Try it out: a simulated space, the daemon and a telephone in this terminal",
@@ -58,16 +58,17 @@ With --from a number that has a magic ending, replies fail to arrive: see "signp
 			if err := lv.UnmarshalText([]byte(level)); err != nil {
 				return exitf(ExitUsage, "--log-level %q is none of debug, info, warn, error", level)
 			}
-			return c.dev(cmd.Context(), messaging.Number(from), lv)
+			return c.dev(cmd.Context(), messaging.Number(from), to, lv)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", devHandset, "the telephone's number")
+	cmd.Flags().StringVar(&to, "to", "", "the context to text first (default: support, or else the first)")
 	cmd.Flags().StringVar(&level, "log-level", "warn", "what of the daemon's log to show: debug, info, warn, error")
 	return cmd
 }
 
 // dev runs the three of them until the person leaves, the input ends or ctx ends.
-func (c *cli) dev(ctx context.Context, from messaging.Number, level slog.Level) error {
+func (c *cli) dev(ctx context.Context, from messaging.Number, to string, level slog.Level) error {
 	space, err := relaytest.Start(relaytest.Config{InMemory: true})
 	if err != nil {
 		return exitf(ExitInternal, "start the simulator: %w", err)
@@ -100,6 +101,10 @@ func (c *cli) dev(ctx context.Context, from messaging.Number, level slog.Level) 
 	if len(p.threads) == 0 {
 		return errors.Join(noConfig(), d.life.stop())
 	}
+	first, err := p.first(to)
+	if err != nil {
+		return errors.Join(err, d.life.stop())
+	}
 	send := func(th *thread, body string) (string, error) {
 		in, err := space.Inject(relaytest.SMS{From: string(from), To: string(th.ours), Context: th.context, Body: body}, relaytest.Target{})
 		if err != nil {
@@ -112,9 +117,9 @@ func (c *cli) dev(ctx context.Context, from messaging.Number, level slog.Level) 
 	}
 	return c.withDaemon(ctx, d, func(ctx context.Context) error {
 		if onScreen {
-			return runScreen(ctx, newScreen(ctx, p, line, send))
+			return runScreen(ctx, newScreen(ctx, p, line, send, first))
 		}
-		return (&plainPhone{phone: p, line: line, send: send, out: c.out}).run(ctx, c.in)
+		return (&plainPhone{phone: p, line: line, send: send, out: c.out, to: p.threads[first]}).run(ctx, c.in)
 	})
 }
 

@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -324,4 +326,19 @@ func (p *phone) contexts() []string {
 		names[i] = th.context
 	}
 	return names
+}
+
+// first is the thread to begin with: that of the named context, or else of support, or else
+// the first there is.
+func (p *phone) first(named string) (int, error) {
+	names := p.contexts()
+	if named != "" && !slices.Contains(names, named) {
+		return 0, exitf(ExitUsage, "--to: there is no context %q; there are: %s", named, strings.Join(names, ", "))
+	}
+	for _, want := range []string{named, "support"} {
+		if i := slices.Index(names, want); i >= 0 {
+			return i, nil
+		}
+	}
+	return 0, nil
 }

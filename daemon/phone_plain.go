@@ -37,9 +37,6 @@ type plainPhone struct {
 // waits no longer than answerWithin for it.
 func (p *plainPhone) run(ctx context.Context, in io.Reader) error {
 	p.told = p.print
-	if p.to == nil {
-		p.to = p.threads[0]
-	}
 	lines := make(chan string)
 	ended := make(chan error, 1)
 	go func() {

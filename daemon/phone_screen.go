@@ -28,12 +28,12 @@ type screen struct {
 // textLimit is the most a text may hold on this handset: ten segments, what platforms take.
 const textLimit = 1600
 
-func newScreen(ctx context.Context, p *phone, line *phoneLine, send keypad) *screen {
+func newScreen(ctx context.Context, p *phone, line *phoneLine, send keypad, first int) *screen {
 	in := textinput.New()
 	in.Prompt = "› "
 	in.CharLimit = textLimit
 	in.Placeholder = "type a text, Enter sends it"
-	return &screen{phone: p, ctx: ctx, line: line, send: send, input: in, width: 80, height: 24}
+	return &screen{phone: p, ctx: ctx, line: line, send: send, active: first, input: in, width: 80, height: 24}
 }
 
 // The messages of the screen's own commands.

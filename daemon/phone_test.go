@@ -27,6 +27,11 @@ func testPhone() *phone {
 	return p
 }
 
+func newPlainPhone(out io.Writer) *plainPhone {
+	p := testPhone()
+	return &plainPhone{phone: p, line: newPhoneLine(), out: out, to: p.threads[0]}
+}
+
 // decision is the trace of a chain's run over the message.
 func decision(id, context, body string, o *messaging.Outcome) messaging.Trace {
 	return messaging.Trace{Inbound: &messaging.InboundTrace{
@@ -50,7 +55,7 @@ func TestPlainPhoneShowsEveryEnd(t *testing.T) {
 		return messaging.Trace{Send: &messaging.SendTrace{ID: id, Status: s, Reason: reason}}
 	}
 	var out bytes.Buffer
-	p := &plainPhone{phone: testPhone(), line: newPhoneLine(), out: &out}
+	p := newPlainPhone(&out)
 	p.send = func(th *thread, body string) (string, error) {
 		id := "m-" + body
 		var then []messaging.Trace
@@ -132,7 +137,7 @@ func indexOf(lines []string, want string) int {
 func TestPlainPhoneWaitsForTheLastWordButNotForEver(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &plainPhone{phone: testPhone(), line: newPhoneLine(), out: io.Discard}
+		p := newPlainPhone(io.Discard)
 		p.send = func(*thread, string) (string, error) { return "m-1", nil }
 		began := time.Now()
 		err := p.run(t.Context(), strings.NewReader("hello\n"))
@@ -150,7 +155,7 @@ func TestPlainPhoneEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		r, w := io.Pipe()
-		p := &plainPhone{phone: testPhone(), line: newPhoneLine(), out: io.Discard}
+		p := newPlainPhone(io.Discard)
 		done := make(chan error, 1)
 		go func() { done <- p.run(ctx, r) }()
 		synctest.Wait()
@@ -211,7 +216,7 @@ func TestPhoneThreadIsBounded(t *testing.T) {
 func TestPlainPhoneAsksOneThingAtATime(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		p := &plainPhone{phone: testPhone(), line: newPhoneLine(), out: io.Discard}
+		p := newPlainPhone(io.Discard)
 		began := time.Now()
 		var at []time.Duration
 		p.send = func(th *thread, body string) (string, error) {
