@@ -93,7 +93,7 @@ type resume struct {
 	authState string
 }
 
-func (r resume) empty() bool { return r.protocol == "" && r.authState == "" }
+func (r resume) empty() bool { return r == resume{} }
 
 // connect authenticates. The error is an *Error when the platform said no.
 func (s *session) connect(ctx context.Context) (resumed bool, err error) {
@@ -126,6 +126,9 @@ func (c *Client) credentials() (authentication, resume) {
 	} else {
 		auth.Token = c.cfg.Token.Reveal()
 	}
+	if c.resume.protocol == "" {
+		return auth, resume{} // a state without its session is none
+	}
 	return auth, c.resume
 }
 
@@ -142,6 +145,7 @@ func (c *Client) accepted(s *session, prior resume, r *connectResult) {
 	c.jwtRefused = false
 	c.jwtExpires = r.Authorization.expires()
 	c.sessionHash = hash(protocol)
+	c.remember(protocol)
 	c.connects++
 	if !same {
 		c.sessions++
@@ -165,6 +169,8 @@ func hash(protocol string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
+// forgetResume makes the next connect begin a new session, whatever this
+// connection still brings.
 func (c *Client) forgetResume() {
 	c.mu.Lock()
 	c.resume = resume{}
@@ -176,7 +182,7 @@ func (s *session) keepAuthState(inner []byte) {
 	var p struct {
 		State text `json:"authorization_state"`
 	}
-	if json.Unmarshal(inner, &p) != nil || p.State == "" {
+	if json.Unmarshal(inner, &p) != nil || p.State == "" || s.restarts {
 		return
 	}
 	c := s.c

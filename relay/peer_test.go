@@ -355,7 +355,7 @@ type watcher struct {
 	onState func(State)
 }
 
-func newWatcher() *watcher { return &watcher{events: make(chan *Event, 1<<16)} }
+func newWatcher() *watcher { return &watcher{events: make(chan *Event, 20000)} }
 
 func (w *watcher) HandleEvent(ev *Event) {
 	if w.onEvent != nil {
@@ -463,3 +463,5 @@ func (p *peer) await(method string) msg {
 		}
 	}
 }
+
+var discard = slog.New(slog.DiscardHandler)

@@ -3,6 +3,7 @@ package relay
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"time"
 )
@@ -120,18 +121,17 @@ func (c *Client) noteError(what string, err error) {
 }
 
 // maxSecrets is how many literal values are kept for redaction: the token, and
-// the last few of those that rotate.
+// the last few of those that change (JWT, authorization state, session name).
 const maxSecrets = 16
 
 // remember adds a literal value to those that redact removes. Called with c.mu,
 // or before the client is shared.
 func (c *Client) remember(secret string) {
-	if secret == "" {
+	if secret == "" || slices.Contains(c.secrets, secret) {
 		return
 	}
 	if len(c.secrets) == maxSecrets {
-		// The first two are the configured ones.
-		c.secrets = append(c.secrets[:2], c.secrets[3:]...)
+		c.secrets = slices.Delete(c.secrets, 1, 2) // the first is the configured one
 	}
 	c.secrets = append(c.secrets, secret)
 }
@@ -143,9 +143,6 @@ func (c *Client) redact(text string) string {
 	defer c.mu.Unlock()
 	for _, s := range c.secrets {
 		text = strings.ReplaceAll(text, s, redacted)
-	}
-	if p := c.resume.protocol; p != "" {
-		text = strings.ReplaceAll(text, p, redacted)
 	}
 	return text
 }
