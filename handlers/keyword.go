@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"regexp"
 	"strings"
 	"unicode"
@@ -247,7 +248,7 @@ func (k *keyword) findExpression(text string) (*match, bool) {
 // emoji, is kept with its invisible characters removed, so that it can be a keyword too.
 func Fold(text string) string {
 	var buf [160]byte
-	return string(appendFold(buf[:0], text, 4*len(text)))
+	return string(appendFold(buf[:0], text, math.MaxInt))
 }
 
 // appendFold is Fold, which may stop once it has more than limit bytes.

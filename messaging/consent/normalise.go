@@ -1,6 +1,7 @@
 package consent
 
 import (
+	"math"
 	"strings"
 	"sync"
 	"unicode"
@@ -22,7 +23,7 @@ import (
 // without any letter or digit becomes "".
 func Normalise(s string) string {
 	var buf [160]byte
-	return string(AppendNormalised(buf[:0], s, len(s)*4))
+	return string(AppendNormalised(buf[:0], s, math.MaxInt))
 }
 
 // AppendNormalised appends the normal form of s to dst, which should be empty, and returns
