@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 )
@@ -141,8 +142,9 @@ func offline(h Handler) *session {
 	}
 	c.log = discard
 	c.handler = h
+	near, _ := newPipe(1)
 	return &session{
-		c: c, log: discard, accepting: true, conn: newBatchConn(nil, nil, 0), names: map[string]string{}, pending: map[uuid.UUID]pending{},
+		c: c, log: discard, accepting: true, conn: newBatchConn(near, near, time.Second), names: map[string]string{}, pending: map[uuid.UUID]pending{},
 		probe: make(chan struct{}, 1), wake: make(chan struct{}, 1), stop: func() {},
 	}
 }
@@ -171,6 +173,9 @@ func FuzzReadObject(f *testing.F) {
 		s.pending[goID] = pending{method: "messaging.send", done: func(a Answer) { got = append(got, a) }}
 		s.pending[rpcID] = pending{method: "x.y", cancel: func(error) {}}
 		answer := s.route(data)
+		if s.drainEnd != nil {
+			s.drainEnd.Stop()
+		}
 
 		var top struct {
 			ID     json.RawMessage
