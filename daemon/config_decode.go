@@ -98,10 +98,23 @@ func (d *decoder) scalar(n *yaml.Node, v reflect.Value, key string) {
 // wrongType reports a value of the wrong shape.
 func (d *decoder) wrongType(n *yaml.Node, key, want string) {
 	mend := "write " + want
-	if n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode {
-		mend = `put a text with {{...}} in quotes: "{{.Body}}"` // YAML reads two braces as two mappings
+	switch {
+	case isBareTemplate(n):
+		mend = mendTemplate
+	case d.set != nil && key == "contexts":
+		mend = "write the name of each context as a key: " + handlerExample
+	case d.set != nil && parentKey(key) == "contexts":
+		mend = "put the handlers under handlers: " + handlerExample
 	}
 	d.bad(n, key, "wrong-type", fmt.Sprintf("%s is %s and not %s", lastOf(key), shape(n), want), mend)
+}
+
+// mendTemplate is what to do about a template without quotes: YAML reads two braces as two
+// mappings.
+const mendTemplate = `put a text with {{...}} in quotes: "{{.Body}}"`
+
+func isBareTemplate(n *yaml.Node) bool {
+	return n.Kind == yaml.MappingNode && n.Style&yaml.FlowStyle != 0 && len(n.Content) > 0 && n.Content[0].Kind == yaml.MappingNode
 }
 
 // shape names what a node is, to somebody who does not know YAML's words.
@@ -133,8 +146,8 @@ func join(key, part string) string {
 	return key + "." + part
 }
 
-// pairs gives the keys and values of a mapping, and reports what is wrong with the keys.
-// unique is false for a key that stood above already.
+// pairs gives the keys and values of a mapping, and reports what is wrong with the keys. A
+// key that stands there twice is given once.
 func (d *decoder) pairs(n *yaml.Node, key string, each func(name string, k, v *yaml.Node)) {
 	first := make(map[string]*yaml.Node)
 	for i := 0; i+1 < len(n.Content); i += 2 {
@@ -143,6 +156,9 @@ func (d *decoder) pairs(n *yaml.Node, key string, each func(name string, k, v *y
 			k = k.Alias
 		}
 		switch {
+		case isBareTemplate(n) && i == 0:
+			d.bad(n, key, "wrong-type", lastOf(key)+" is keys with values and not a text", mendTemplate)
+			continue
 		case k.Kind != yaml.ScalarNode:
 			d.bad(n.Content[i], key, "bad-key", "a key is "+shape(k)+" and not one word", "write the key as one word before the colon")
 			continue

@@ -166,22 +166,22 @@ func setText(v reflect.Value, text string) *problem {
 	case reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64:
 		n, err := strconv.ParseUint(text, 10, v.Type().Bits())
 		if err != nil {
-			return badInteger(text, 0, uint64(1)<<(v.Type().Bits()-1)*2-1)
+			return badInteger(text)
 		}
 		v.SetUint(n)
 	default:
 		n, err := strconv.ParseInt(text, 10, v.Type().Bits())
 		if err != nil {
-			return badInteger(text, -1<<(v.Type().Bits()-1), 1<<(v.Type().Bits()-1)-1)
+			return badInteger(text)
 		}
 		v.SetInt(n)
 	}
 	return nil
 }
 
-func badInteger(text string, least int64, most uint64) *problem {
-	if n, err := strconv.ParseFloat(text, 64); err == nil && n == math.Trunc(n) && math.Abs(n) > 1<<15 {
-		return &problem{"bad-number", quote(text) + " is too large", fmt.Sprintf("write a number from %d to %d", least, most)}
+func badInteger(text string) *problem {
+	if digits := strings.TrimLeft(text, "+-"); digits != "" && strings.Trim(digits, "0123456789") == "" {
+		return &problem{"bad-number", quote(text) + " is out of range", "write a number closer to zero"}
 	}
 	return &problem{"bad-number", quote(text) + " is not a whole number", "write digits only, such as 10"}
 }

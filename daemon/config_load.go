@@ -9,6 +9,8 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+
+	"go.yaml.in/yaml/v4"
 )
 
 // Source is where [LoadConfig] looks. The zero Source has neither file nor environment.
@@ -159,6 +161,9 @@ func (l *loader) readFile() {
 	if l.doc.parse(l.report); l.doc.root == nil {
 		l.broken = true
 		return
+	}
+	if l.doc.root.Kind != yaml.MappingNode {
+		l.broken = true // not a word of it is ours
 	}
 	e := expander{doc: l.doc, env: l.env, report: l.report}
 	e.expand(l.doc.root)

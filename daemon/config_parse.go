@@ -191,6 +191,9 @@ func (d *document) syntax(err error, bad func(p Place, rule, message, mend strin
 		return
 	}
 	what, mend := explainSyntax(message)
+	if strings.Contains(message, "did not find expected ',' or") && bytes.Contains(d.line(p.Line), []byte("${")) {
+		mend = "within brackets and braces, put ${...} in quotes" // the brace is YAML's there
+	}
 	if strings.Contains(message, "unexpected end of stream") && one.ContextMark.Line > 0 {
 		p = d.at(one.ContextMark.Line, one.ContextMark.Column)
 	}

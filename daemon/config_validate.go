@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"reflect"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -37,6 +38,14 @@ func (l *loader) reported(key string) bool {
 		}
 	}
 	return false
+}
+
+// misspelt tells whether a key that is not known was reported in the section: it may be the
+// one that is missed there.
+func (l *loader) misspelt(section string) bool {
+	return slices.ContainsFunc(l.findings, func(f Finding) bool {
+		return f.Rule == "unknown-key" && parentKey(f.Key) == section
+	})
 }
 
 // checkRanges holds every number and duration against the range of its tag.
@@ -137,7 +146,7 @@ func (l *loader) checkSpace() {
 	case u.User != nil:
 		l.errorAt(key, "bad-space", "the space holds credentials", "move them to signalwire.project and signalwire.token, and "+example)
 	case u.Path != "" || u.RawQuery != "" || u.Fragment != "":
-		l.errorAt(key, "bad-space", "the space is more than a host", "remove what follows it: "+example)
+		l.errorAt(key, "bad-space", "the space is more than a host", "remove what follows it, and "+example)
 	case u.Scheme == "http" && !isLoopback(u.Hostname()) && !l.cfg.Relay.Insecure:
 		l.errorAt(key, "insecure-url", "http:// would send the token in the clear to another machine", "write https://, or set relay.insecure if that network is trusted")
 	}
@@ -218,6 +227,9 @@ func (l *loader) checkStore() {
 	const key, mend = "store", "write memory:, sqlite:///path/to/signpost.db or postgres://user@host/name"
 	if l.reported(key) {
 		return
+	}
+	if l.cfg.Store == "memory" {
+		l.cfg.Store = "memory:" // in YAML the colon needs quotes, which is easy to miss
 	}
 	u, err := url.Parse(l.cfg.Store.Reveal())
 	if err != nil {
@@ -352,7 +364,7 @@ func (l *loader) checkContexts() {
 		case strings.TrimSpace(name) != name:
 			l.warnAt(key, "context-spaces", "the name of the context begins or ends with a space", "remove it, unless the phone number is bound to a name with it")
 		}
-		if len(l.cfg.Contexts[name].Handlers) == 0 && !l.reported(key) && !l.reported(key+".handlers") {
+		if len(l.cfg.Contexts[name].Handlers) == 0 && !l.reported(key) && !l.reported(key+".handlers") && !l.misspelt(key) {
 			l.errorAt(key, "no-handlers", fmt.Sprintf("context %s has no handlers", quote(name)), "list at least one under handlers, such as - reply: \"Thank you\"")
 		}
 	}

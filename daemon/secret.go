@@ -114,6 +114,9 @@ func (l *loader) resolveSecret(group secretGroup) {
 		l.errorAt(way.key, "secret-conflict",
 			fmt.Sprintf("%s are given twice, by %s and by %s", group.what, used[0].key, way.key), "keep one of the two")
 	}
+	if len(used) > 1 {
+		return
+	}
 	for _, way := range used {
 		if way.file {
 			if secret := l.secretFile(way.key, *way.value); secret != "" {
