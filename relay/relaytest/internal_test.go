@@ -228,6 +228,41 @@ func TestMemPipe(t *testing.T) {
 	})
 }
 
+// TestMemPipeKeepsOrder pushes a long sequence through in pieces of changing
+// size, so that the ring wraps and grows at every offset.
+func TestMemPipeKeepsOrder(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := memPipe("a", "b")
+		sent := make([]byte, 3*memBuffer)
+		for i := range sent {
+			sent[i] = byte(i * 7 / 3)
+		}
+		go func() {
+			for rest, n := sent, 1; len(rest) > 0; n = n*3%10_007 + 1 {
+				k, _ := a.Write(rest[:min(n, len(rest))])
+				rest = rest[k:]
+			}
+			_ = a.Close()
+		}()
+		var got []byte
+		for n := 1; ; n = n*5%7_919 + 1 {
+			p := make([]byte, n)
+			k, err := b.Read(p)
+			got = append(got, p[:k]...)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(got, sent) {
+			t.Errorf("%d bytes arrived changed, of %d", len(got), len(sent))
+		}
+	})
+}
+
 func TestMemPipeDeadlinesWakeReaders(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

@@ -73,8 +73,9 @@ func (c *memConn) SetWriteDeadline(t time.Time) error {
 type half struct {
 	mu       sync.Mutex
 	changed  *sync.Cond
-	buf      []byte // unread bytes are buf[head:]
-	head     int
+	buf      []byte // a ring that grows up to memBuffer
+	head     int    // of the first unread byte
+	unread   int
 	readErr  error // for the reader once buf is empty
 	writeErr error // for the writer at once
 	readBy   memDeadline
@@ -105,11 +106,11 @@ func (h *half) read(p []byte) (int, error) {
 			return 0, net.ErrClosed
 		case len(p) == 0:
 			return 0, nil
-		case h.head < len(h.buf):
-			n := copy(p, h.buf[h.head:])
-			h.head += n
-			if h.head == len(h.buf) {
-				h.buf, h.head = h.buf[:0], 0
+		case h.unread > 0:
+			n := 0
+			for h.unread > 0 && n < len(p) {
+				k := copy(p[n:], h.buf[h.head:min(h.head+h.unread, len(h.buf))])
+				h.head, h.unread, n = (h.head+k)%len(h.buf), h.unread-k, n+k
 			}
 			h.changed.Broadcast()
 			return n, nil
@@ -133,19 +134,29 @@ func (h *half) write(p []byte) (int, error) {
 		case written == len(p):
 			return written, nil
 		}
-		if room := memBuffer - (len(h.buf) - h.head); room > 0 {
-			if h.head > 0 && len(h.buf)+room > cap(h.buf) {
-				h.buf = h.buf[:copy(h.buf, h.buf[h.head:])]
-				h.head = 0
-			}
-			n := min(room, len(p)-written)
-			h.buf = append(h.buf, p[written:written+n]...)
+		if h.unread < memBuffer {
+			n := min(memBuffer-h.unread, len(p)-written)
+			h.put(p[written : written+n])
 			written += n
 			h.changed.Broadcast()
 			continue
 		}
 		h.changed.Wait()
 	}
+}
+
+// put appends bytes for which there is room.
+func (h *half) put(p []byte) {
+	if need := h.unread + len(p); need > len(h.buf) {
+		grown := make([]byte, min(max(need, 2*len(h.buf), 4<<10), memBuffer))
+		k := copy(grown, h.buf[h.head:min(h.head+h.unread, len(h.buf))])
+		copy(grown[k:], h.buf[:h.unread-k])
+		h.buf, h.head = grown, 0
+	}
+	tail := (h.head + h.unread) % len(h.buf)
+	k := copy(h.buf[tail:], p)
+	copy(h.buf, p[k:])
+	h.unread += len(p)
 }
 
 // finish ends the direction; the first end wins, except that a local close is
@@ -160,7 +171,7 @@ func (h *half) finish(readErr, writeErr error, discard bool) {
 		h.writeErr = writeErr
 	}
 	if discard {
-		h.buf, h.head = nil, 0
+		h.buf, h.head, h.unread = nil, 0, 0
 	}
 	if h.readErr == net.ErrClosed {
 		h.readBy.stop()

@@ -48,7 +48,7 @@ type frame struct {
 var clients atomic.Int64
 
 func testContext(t testing.TB) context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	return ctx
 }
@@ -172,14 +172,14 @@ func (c *client) read() (frame, bool) {
 		c.kept = c.kept[1:]
 		return f, true
 	}
-	t := time.NewTimer(20 * time.Second)
+	t := time.NewTimer(2 * time.Minute)
 	defer t.Stop()
 	select {
 	case f, ok := <-c.frames:
 		return f, ok
 	case <-t.C:
 		c.t.Helper()
-		c.t.Fatal("no frame within 20 s")
+		c.t.Fatal("no frame within 2 minutes")
 		return frame{}, false
 	}
 }
@@ -233,7 +233,7 @@ func (c *client) ping() frame {
 // ended waits for the end of the connection, skipping frames.
 func (c *client) ended() error {
 	c.t.Helper()
-	t := time.NewTimer(20 * time.Second)
+	t := time.NewTimer(2 * time.Minute)
 	defer t.Stop()
 	for {
 		select {
@@ -242,7 +242,7 @@ func (c *client) ended() error {
 				return c.err
 			}
 		case <-t.C:
-			c.t.Fatal("connection still open after 20 s")
+			c.t.Fatal("connection still open after 2 minutes")
 		}
 	}
 }
