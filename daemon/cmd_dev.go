@@ -95,6 +95,7 @@ func (c *cli) dev(ctx context.Context, from messaging.Number, to string, level s
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(d.log) // what handlers log without a logger of their own belongs there too
 	for i, name := range d.routing.names() {
 		p.threads = append(p.threads, &thread{context: name, ours: messaging.Number(fmt.Sprintf("+1202555%04d", 100+i))})
 	}
@@ -141,17 +142,27 @@ func (c *cli) withDaemon(ctx context.Context, d *Daemon, f func(context.Context)
 	return errors.Join(err, <-ended)
 }
 
-// loadDev gives the configuration of dev: the person's own, if there is one, on a simulated
-// space instead of the platform and without a port that a daemon may be using.
+// loadDev gives the configuration of dev: the person's own, if there is one, with what would
+// touch the world laid over by flags: the platform, secrets in files, the journal, and a port
+// that a daemon may be using.
 func (c *cli) loadDev(relayURL string) (Config, error) {
 	src := Source{Path: "built-in", Text: []byte(devConfig), NoCredentials: true}
 	if c.setup != nil { // a binary with contexts of its own needs none of ours
 		src = Source{NoCredentials: true, ContextsInCode: true}
 	}
+	src.Flags = map[string]string{
+		"signalwire.project": simProject,
+		"signalwire.token":   simToken,
+		"relay.url":          relayURL,
+		"relay.insecure":     "on",
+		"relay.ca_file":      "",
+		"store":              string(defaultStore),
+		"http.listen":        "",
+		"http.token":         simToken,
+	}
 	cfg, err := c.load(src)
 	if err != nil {
 		return Config{}, err
 	}
-	cfg.simulate(relayURL)
 	return *cfg.Config, nil
 }

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
@@ -42,6 +43,7 @@ func (c *cli) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	slog.SetDefault(d.log) // what handlers log without a logger of their own is masked too
 	for _, f := range cfg.findings {
 		d.log.Warn("configuration", "finding", f.String())
 	}

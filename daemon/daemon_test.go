@@ -52,6 +52,15 @@ func (b *logBuffer) String() string {
 	return b.buf.String()
 }
 
+// simConfig is the configuration of a daemon on a simulated space, without contexts.
+func simConfig(relayURL string) Config {
+	cfg := DefaultConfig()
+	cfg.Relay = RelayConfig{URL: relayURL, Insecure: true}
+	cfg.SignalWire = SignalWireConfig{Project: simProject, Token: simToken}
+	cfg.HTTP = HTTPConfig{}
+	return cfg
+}
+
 // newSpace starts a simulated space without sockets.
 func newSpace(t *testing.T, edit ...relaytest.Option) *relaytest.Server {
 	t.Helper()
@@ -61,8 +70,7 @@ func newSpace(t *testing.T, edit ...relaytest.Option) *relaytest.Server {
 // startDaemon runs a daemon on the space; the test stops it, or its end does.
 func startDaemon(t *testing.T, space *relaytest.Server, setup func(*contexts.Router), opts ...Option) *running {
 	t.Helper()
-	cfg := DefaultConfig()
-	cfg.simulate(space.URL())
+	cfg := simConfig(space.URL())
 	r := &running{t: t, space: space, log: &logBuffer{}, ended: make(chan error, 1)}
 	d, err := New(cfg, setup, append([]Option{
 		WithLogger(slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),

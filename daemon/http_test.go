@@ -32,8 +32,7 @@ func ask(h http.Handler, method, path string, edit ...func(*http.Request)) *http
 // endpoints is the HTTP side of an idle daemon with the settings.
 func endpoints(t *testing.T, cfg HTTPConfig) http.Handler {
 	t.Helper()
-	c := DefaultConfig()
-	c.simulate("ws://relay.test/")
+	c := simConfig("ws://relay.test/")
 	c.HTTP = cfg
 	d, err := New(c, serving("support"), WithLogger(slog.New(slog.DiscardHandler)))
 	if err != nil {

@@ -59,9 +59,7 @@ func (c *cli) main(args []string) int {
 		err = exitf(ExitUsage, "%w; see %s --help", err, root.Name())
 	}
 	if !errors.Is(err, errSilent) {
-		for line := range strings.Lines(err.Error()) {
-			_, _ = fmt.Fprintf(c.errw, "signpost: %s\n", strings.TrimRight(line, "\n"))
-		}
+		_, _ = fmt.Fprintf(c.errw, "signpost: %v\n", err)
 	}
 	return ExitCode(err)
 }

@@ -24,8 +24,7 @@ func (s *switchable) setup(r *contexts.Router) { s.now(r) }
 // same is a loader that gives the configuration of the space again.
 func same(url string) Option {
 	return WithReload(func() (Config, error) {
-		cfg := DefaultConfig()
-		cfg.simulate(url)
+		cfg := simConfig(url)
 		return cfg, nil
 	})
 }
@@ -121,8 +120,7 @@ func TestFailedReloadKeepsTheOldConfiguration(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				space := newSpace(t)
 				s := &switchable{serving("support")}
-				good := DefaultConfig()
-				good.simulate(space.URL())
+				good := simConfig(space.URL())
 				r := startDaemon(t, space, s.setup, WithReload(func() (Config, error) { return tc.load(good) }))
 				r.waitReady()
 				s.now = tc.next
@@ -161,8 +159,7 @@ func TestReloadNamesKeysThatNeedARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		space := newSpace(t)
 		r := startDaemon(t, space, serving("support"), WithReload(func() (Config, error) {
-			cfg := DefaultConfig()
-			cfg.simulate(space.URL())
+			cfg := simConfig(space.URL())
 			cfg.Log.Level = slog.LevelWarn // takes effect at once
 			cfg.Shutdown.Budget = time.Minute
 			return cfg, nil

@@ -70,12 +70,3 @@ func (c *Config) secrets() []string {
 	}
 	return s
 }
-
-// simulate turns the configuration to a simulated space, with nothing on disk and without a
-// port that a daemon may be using.
-func (c *Config) simulate(relayURL string) {
-	c.Relay = RelayConfig{URL: relayURL, Insecure: true}
-	c.SignalWire = SignalWireConfig{Project: simProject, Token: simToken}
-	c.Store = defaultStore
-	c.HTTP = HTTPConfig{}
-}
