@@ -135,6 +135,9 @@ func parse(args []string, stderr io.Writer) (opts options, names []string, err e
 		names = scenarioNames
 	}
 	for _, name := range names {
+		if strings.HasPrefix(name, "-") {
+			return opts, nil, fmt.Errorf("%s: give flags before the scenarios", name)
+		}
 		if !slices.Contains(scenarioNames, name) {
 			return opts, nil, fmt.Errorf("no scenario %q; there are %s and all", name, strings.Join(scenarioNames, ", "))
 		}

@@ -43,8 +43,9 @@ var (
 	colUnread = column{key: "unacknowledged_unanswered", title: "neither", worst: true, of: func(s sample) float64 {
 		return float64(s.UnansweredUnacked)
 	}}
-	colRepeats = column{key: "repeated_answers", title: "repeats", worst: true, of: func(s sample) float64 { return float64(s.Repeats) }}
-	colSins    = column{key: "protocol_sins", title: "other sins", worst: true, of: func(s sample) float64 {
+	colRepeats  = column{key: "repeated_answers", title: "repeats", worst: true, of: func(s sample) float64 { return float64(s.Repeats) }}
+	colNeedless = column{key: "needless_repeats", title: "needless", worst: true, of: func(s sample) float64 { return float64(s.NeedlessRepeats) }}
+	colSins     = column{key: "protocol_sins", title: "other sins", worst: true, of: func(s sample) float64 {
 		return float64(s.Unacked + s.Misdirected + s.Strangers + s.DuplicateAcks + s.StaleAcks + s.UnknownAcks + s.BadFrames + s.BadPongs)
 	}}
 	colCuts        = column{key: "cuts", title: "cuts", of: func(s sample) float64 { return float64(s.Resets) }}
@@ -61,7 +62,7 @@ var (
 
 	throughputColumns = []column{colRate, colCPU, colP50, colP99, colTail, colRSS, colInversions, colLost, colRepeats, colSins}
 	latencyColumns    = []column{colP50.toPlain(), colP99.toPlain(), colCPU, colRSS, colInversions, colLost, colRepeats, colSins}
-	cutColumns        = []column{colRate.alone(), colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colInversions, colBack, colLive, colSins}
+	cutColumns        = []column{colRate.alone(), colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colNeedless, colInversions, colBack, colLive, colSins}
 	idleColumns       = []column{colIdle, colRSS}
 	startColumns      = []column{colStart, colRSS}
 )

@@ -41,6 +41,7 @@ var targets = []target{
 	{"states", "", colRepeats, false, 0, 0, false},
 	{"reset-tags-echoed", "", colRepeats, false, 0, 0, false},
 	{"crash-tags-echoed", "", colRepeats, false, 0, 0, false},
+	{"", "", colNeedless, false, 0, 0, false},
 	{"", "", colSins, false, 0, 0, false},
 }
 

@@ -29,15 +29,17 @@ type conn struct {
 	// Guarded by Server.mu.
 	number        int
 	authenticated bool
-	contexts      int    // bit set of the subscribed Contexts
-	out           []byte // composed and not yet handed to the kernel
-	spare         []byte // the buffer that out takes turns with
-	writing       bool   // somebody is handing a buffer to the kernel
-	composed      []int  // sends whose answers are in out
-	answers       int    // how many, also without Config.States
-	pings         []ping // unanswered
+	contexts      int        // bit set of the subscribed Contexts
+	out           []byte     // composed and not yet handed to the kernel
+	spare         []byte     // the buffer that out takes turns with
+	writing       bool       // somebody is handing a buffer to the kernel
+	composed      []composed // sends whose answers are in out
+	pings         []ping     // unanswered
 	cut           bool
 }
+
+// composed names a send by its number, and the inbound that it answers, -1 for none.
+type composed struct{ send, inbound int }
 
 type ping struct {
 	number    int
@@ -190,7 +192,7 @@ func (c *conn) flush() {
 	for len(c.out) > 0 && !c.cut {
 		batch := c.out
 		c.out, c.spare = c.spare[:0], nil
-		c.composed, c.answers = c.composed[:0], 0
+		c.composed = c.composed[:0]
 		c.writing = true
 		c.s.mu.Unlock()
 		_, err := c.tcp.Write(batch)
@@ -207,9 +209,14 @@ func (c *conn) flush() {
 func (s *Server) cutLocked(c *conn) {
 	c.cut = true
 	s.result.Resets++
-	s.result.AnswersLost += c.answers
-	for _, n := range c.composed {
-		s.sends[n].owed = true
+	s.result.AnswersLost += len(c.composed)
+	for _, lost := range c.composed {
+		if s.cfg.States {
+			s.sends[lost.send].owed = true
+		}
+		if lost.inbound >= 0 {
+			s.load.flags[lost.inbound] |= answerLost
+		}
 	}
 	c.out = c.out[:0]
 	if s.active == c {

@@ -83,6 +83,36 @@ func TestResetIsAReset(t *testing.T) {
 	}
 }
 
+// A repeat of a reply whose confirmation was lost is excused once; any other is needless.
+func TestNeedlessRepeats(t *testing.T) {
+	t.Parallel()
+	// With one outstanding, the tenth answer is the one that the reset takes the confirmation of.
+	s := start(t, Config{Messages: 20, Outstanding: 1, ResetEvery: 10, Redeliver: true, Linger: 50 * time.Millisecond})
+	var tenth, early event
+	resubscribe(t, s, func(c *testClient, ev event) {
+		switch numberIn([]byte(ev.Params.Body)) {
+		case 4:
+			early = ev
+		case 9:
+			if tenth.ID == "" {
+				tenth = ev
+			} else { // redelivered, since the reset overtook its ack or not
+				c.ack(ev)
+				return
+			}
+		case 15:
+			c.answer(early) // confirmed long ago
+			c.answer(tenth) // never confirmed
+			c.answer(tenth) // confirmed the second time
+		}
+		c.ack(ev)
+		c.answer(ev)
+	})
+	if r := serveLoad(t, s); r.Repeats != 3 || r.NeedlessRepeats != 2 || r.AnswersLost != 1 {
+		t.Errorf("%d repeats, %d needless, %d answers lost; want 3, 2 and 1", r.Repeats, r.NeedlessRepeats, r.AnswersLost)
+	}
+}
+
 func TestStaleAck_R35(t *testing.T) {
 	t.Parallel()
 	s := start(t, Config{Messages: 20, Outstanding: 4, ResetEvery: 10, Redeliver: true, Patience: 500 * time.Millisecond})

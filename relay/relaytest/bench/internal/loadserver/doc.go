@@ -92,6 +92,7 @@ type Result struct {
 
 	Inversions        int // answers to a sender that came after the answer to a later inbound of the same sender
 	Repeats           int // answers to an inbound that had been answered before
+	NeedlessRepeats   int // of them, those whose earlier answer the platform had confirmed on the wire
 	UnansweredAcked   int // inbounds that the client acknowledged and never answered: lost by the client
 	UnansweredUnacked int // inbounds neither acknowledged nor answered: lost by the platform, or never read
 	Unacked           int // inbounds that were answered and never acknowledged

@@ -17,6 +17,7 @@ const (
 	acked      uint8 = 1 << iota
 	replied          // answered at least once
 	writtenOff       // no longer awaited
+	answerLost       // a cut took the platform's answer to the reply before it was written
 )
 
 // load is the account of the inbounds. Its fields are guarded by Server.mu.
@@ -252,6 +253,10 @@ func (l *load) answered(from, to, context, body []byte, r *Result) (number int, 
 	}
 	if l.flags[number]&replied != 0 {
 		r.Repeats++
+		if l.flags[number]&answerLost == 0 {
+			r.NeedlessRepeats++
+		}
+		l.flags[number] &^= answerLost // for the next repeat this one's answer counts
 		return number, false
 	}
 	if l.flags[number]&writtenOff == 0 {

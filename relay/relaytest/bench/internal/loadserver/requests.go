@@ -212,7 +212,7 @@ func (s *Server) sendLocked(c *conn, id, params []byte) error {
 	n := l.sends
 	l.sends++
 	c.out = s.appendAccepted(c.out, id, n)
-	c.answers++
+	c.composed = append(c.composed, composed{send: n, inbound: number})
 	if s.cfg.States {
 		sender := max(number, 0) % s.cfg.Senders
 		record := send{sender: int32(sender), context: int32(sender % len(Contexts)), body: bytes.Clone(body)}
@@ -220,7 +220,6 @@ func (s *Server) sendLocked(c *conn, id, params []byte) error {
 			record.tags = bytes.Clone(tags)
 		}
 		s.sends = append(s.sends, record)
-		c.composed = append(c.composed, n)
 		s.statesLocked(n)
 	}
 	if first && s.cfg.ResetEvery > 0 && l.replies%s.cfg.ResetEvery == 0 && l.replies < s.cfg.Messages {
