@@ -25,6 +25,10 @@ type earlyState struct {
 type track struct {
 	send      uuid.UUID
 	inReplyTo string
+	messageID string
+	pair      uint64 // hash of the conversation
+	claimed   int64  // Unix nanoseconds
+	number    int32
 	message   uint32 // position+1 in Store.messages; 0 for none
 	outcome   code
 	state     code
@@ -54,7 +58,8 @@ func (s *Store) remember(d *send, outcome messaging.AttemptOutcome, status messa
 	delete(s.open, d.attempt.ID)
 	pos := s.attempts.add(digest(d.attempt.ID))
 	s.tracks[pos] = track{
-		send: d.ID, inReplyTo: d.InReplyTo,
+		send: d.ID, inReplyTo: d.InReplyTo, pair: s.hash.pair(d.Conversation()),
+		claimed: d.attempt.ClaimedAt.UnixNano(), number: int32(d.attempt.Number),
 		outcome: encode(outcomes, outcome), status: encode(statuses, status),
 	}
 	return pos
@@ -149,6 +154,9 @@ func (s *Store) learn(row uint32, messageID string, now time.Time) (conflict boo
 		return false
 	}
 	t := &s.tracks[row]
+	if t.messageID == "" {
+		t.messageID = messageID
+	}
 	d := s.hash.digest(messageID)
 	if _, taken := s.messages.find(d); !taken {
 		pos := s.messages.add(d)

@@ -3,16 +3,24 @@ package memory
 import (
 	"context"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/signpost-sms/signpost/messaging"
 )
+
+// defaultLimit is how much of each kind a query without a limit finds.
+const defaultLimit = 10_000
 
 // Load implements messaging.Store. Everything belongs to one owner here, so Query.Owner is
 // not asked.
 func (s *Store) Load(ctx context.Context, q messaging.Query) (*messaging.Work, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, fmt.Errorf("load unfinished work: %w", err)
+	}
+	if q.Limit <= 0 {
+		q.Limit = defaultLimit
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -25,6 +33,9 @@ func (s *Store) Load(ctx context.Context, q messaging.Query) (*messaging.Work, e
 			ev := e.ev
 			w.Events = append(w.Events, &messaging.Unfinished{Event: &ev, RetryAt: e.retryAt})
 		}
+	}
+	if q.Accepted {
+		w.Accepted = s.accepted(q)
 	}
 	if !q.Sends && !q.Doubts {
 		return w, nil
@@ -43,6 +54,29 @@ func (s *Store) Load(ctx context.Context, q messaging.Query) (*messaging.Work, e
 		}
 	}
 	return w, nil
+}
+
+// accepted finds the remembered attempts that were accepted, in the order of their claims.
+func (s *Store) accepted(q messaging.Query) []*messaging.Accepted {
+	var found []*messaging.Accepted
+	pair, since := s.hash.pair(q.Pair), q.Since.UnixNano()
+	for pos := range s.tracks {
+		t := &s.tracks[pos]
+		if t.pair != pair || t.claimed < since || outcomes[t.outcome] != messaging.OutcomeAccepted {
+			continue
+		}
+		found = append(found, &messaging.Accepted{
+			Attempt: messaging.Attempt{
+				ID: uuid.UUID(s.attempts.keys[pos]), SendID: t.send, Number: int(t.number),
+				ClaimedAt: time.Unix(0, t.claimed).UTC(),
+			},
+			MessageID: t.messageID,
+		})
+	}
+	slices.SortStableFunc(found, func(a, b *messaging.Accepted) int {
+		return a.Attempt.ClaimedAt.Compare(b.Attempt.ClaimedAt)
+	})
+	return found[:min(len(found), q.Limit)]
 }
 
 // outgoing gives a queued send as Load does: with its newest attempt, if it had one, so

@@ -3,6 +3,8 @@ package memory
 import (
 	"encoding/binary"
 	"hash/maphash"
+
+	"github.com/signpost-sms/signpost/messaging"
 )
 
 // digest is what is kept of an id: its own bytes for a UUID, else a keyed 128-bit hash, so
@@ -19,6 +21,9 @@ func (h hasher) digest(s string) (d digest) {
 	binary.LittleEndian.PutUint64(d[8:], maphash.String(h.b, s))
 	return d
 }
+
+// pair hashes a conversation; false alarms are as likely as one in 2^64.
+func (h hasher) pair(c messaging.Conversation) uint64 { return maphash.Comparable(h.a, c) }
 
 // ring is a set of the newest digests, at most as many as its capacity; an added one
 // overwrites the oldest. Each has a position at which the caller may keep what belongs to

@@ -110,6 +110,62 @@ var loadTests = []test{
 		w.wantDoubts(w.load(), want...)
 		w.wantDoubts(w.query(messaging.Query{Doubts: true, Limit: 2}), want[:2]...)
 	}},
+	{"NoLimitIsTheStoresOwn", func(w *world) {
+		out := w.sent("SM1")
+		w.commit(add(w.message("x")), enqueue(w.queued("a")), enqueue(w.claimed("b")))
+		work := w.query(messaging.Query{
+			Events: true, Sends: true, Doubts: true, Accepted: true, Pair: out.Conversation(), Since: w.now,
+		})
+		if len(work.Events) != 1 || len(work.Sends) != 1 || len(work.Doubts) != 1 || len(work.Accepted) != 1 {
+			w.Errorf("without a limit %d events, %d sends, %d doubts and %d accepted attempts are found; want one of each",
+				len(work.Events), len(work.Sends), len(work.Doubts), len(work.Accepted))
+		}
+	}},
+	{"AcceptedOfPair", func(w *world) {
+		sent := func(messageID string, change func(*messaging.Outgoing)) *messaging.Outgoing {
+			out := w.claimed("hello")
+			change(out)
+			w.commit(enqueue(out))
+			if messageID != "" {
+				w.commit(accepted(out, messageID))
+			}
+			w.pass(time.Second)
+			return out
+		}
+		nothing := func(*messaging.Outgoing) {}
+		sent("SM-old", nothing)
+		since := w.now
+		first := sent("SM1", nothing)
+		sent("SM-to-other", func(o *messaging.Outgoing) { o.To = "+12025550102" })
+		sent("SM-from-other", func(o *messaging.Outgoing) { o.From = "+12025550199" })
+		open := sent("", nothing)
+		rejected := sent("", nothing)
+		again := sent("", nothing)
+		// The claims decide the order, not the answers: the middle one is answered last.
+		middle, last := sent("", nothing), sent("SM3", nothing)
+		w.commit(report(rejected, isRejected, messaging.StatusFailed), inDoubt(again))
+		w.commit(report(again, isAbsent, messaging.StatusQueued))
+		second := w.attempt(again.ID, 2)
+		w.commit(claim(again.ID, second))
+		w.commit(&messaging.Report{SendID: again.ID, AttemptID: second.ID, Outcome: isAccepted, MessageID: "SM4", Status: messaging.StatusAccepted})
+		w.arrive("SM2", messaging.StateDelivered, middle.Attempt.Tag()) // known by its state alone
+		want := []messaging.Accepted{
+			{Attempt: *first.Attempt, MessageID: "SM1"},
+			{Attempt: *middle.Attempt, MessageID: "SM2"},
+			{Attempt: *last.Attempt, MessageID: "SM3"},
+			{Attempt: *second, MessageID: "SM4"},
+		}
+		q := messaging.Query{Accepted: true, Pair: open.Conversation(), Since: since, Limit: everything}
+		ask := func() (got []messaging.Accepted) {
+			for _, a := range w.query(q).Accepted {
+				got = append(got, *a)
+			}
+			return got
+		}
+		w.same("accepted attempts", ask(), want)
+		q.Limit = 2
+		w.same("the first two accepted attempts", ask(), want[:2])
+	}},
 	{"OnlyWhatIsAsked", func(w *world) {
 		later := w.queued("later")
 		later.NotBefore = w.now.Add(time.Hour)
@@ -120,6 +176,7 @@ var loadTests = []test{
 			w.is("events loaded", len(work.Events) > 0, q.Events)
 			w.is("sends loaded", len(work.Sends) > 0, q.Sends)
 			w.is("doubts loaded", len(work.Doubts) > 0, q.Doubts)
+			w.is("accepted attempts loaded", len(work.Accepted) > 0, false)
 		}
 	}},
 	{"LoadedIsNotShared", func(w *world) {
