@@ -220,9 +220,19 @@ func (d *Daemon) start(ended chan<- error) error {
 	return nil
 }
 
+// readyPatience is when the service manager is told that the start is over although there is
+// no session yet. systemd ends a start after 90 s by default, and a restart would not bring
+// the platform back; until then a refusal of the credentials still fails the start.
+const readyPatience = 60 * time.Second
+
 // announce tells the service manager that the start is over once the session is ready.
 func (d *Daemon) announce(ctx context.Context) {
 	began := time.Now()
+	patience := time.AfterFunc(readyPatience, func() {
+		d.log.Warn("still not ready; retrying for as long as it takes", "state", d.client.Status().State.String())
+		d.sup.ready()
+	})
+	defer patience.Stop()
 	if d.client.Ready(ctx) != nil {
 		return
 	}

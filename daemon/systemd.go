@@ -16,9 +16,6 @@ func (s supervisor) ready()     { s.tell(sd.SdNotifyReady) }
 func (s supervisor) stopping()  { s.tell(sd.SdNotifyStopping) }
 func (s supervisor) reloading() { s.tell(sd.SdNotifyReloading + "\n" + sd.SdNotifyMonotonicUsec()) }
 
-// status is the line that systemctl status shows.
-func (s supervisor) status(line string) { s.tell("STATUS=" + line) }
-
 func (s supervisor) tell(state string) {
 	if _, err := sd.SdNotify(false, state); err != nil {
 		s.log.Warn("service manager cannot be notified", "err", err)

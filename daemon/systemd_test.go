@@ -95,3 +95,28 @@ func TestWatchdogOffWithoutSystemd(t *testing.T) {
 	s := supervisor{slog.New(slog.NewTextHandler(io.Discard, nil))}
 	s.watchdog(t.Context(), func() error { t.Error("asked for progress with no watchdog"); return nil })
 }
+
+func TestDaemonReportsItsLifeToSystemd(t *testing.T) {
+	next := notifySocket(t)
+	space := newSpace(t)
+	r := startDaemon(t, space, serving("support"), same(space.URL()))
+	if got := next(); got != "READY=1" {
+		t.Errorf("start: got %q", got)
+	}
+	if _, err := r.Reload(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := next(); !strings.HasPrefix(got, "RELOADING=1\n") {
+		t.Errorf("reload: got %q", got)
+	}
+	if got := next(); got != "READY=1" {
+		t.Errorf("after the reload: got %q", got)
+	}
+	r.stop()
+	if err := <-r.ended; err != nil {
+		t.Fatal(err)
+	}
+	if got := next(); got != "STOPPING=1" {
+		t.Errorf("stop: got %q", got)
+	}
+}
