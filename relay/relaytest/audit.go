@@ -3,6 +3,7 @@ package relaytest
 import (
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"time"
 )
 
@@ -62,13 +63,20 @@ type ConnectionInfo struct {
 	ClientPings   int       `json:"client_pings"`
 }
 
+// connRecord is what remains of a connection. It is guarded by Server.mu.
+type connRecord struct {
+	ConnectionInfo
+	framesOut atomic.Int64 // counted by the writer, without the lock
+	useless   time.Time    // since when the client should close the socket
+}
+
 // Stats are totals since the start.
 type Stats struct {
 	Opened        int `json:"opened"`         // connections
 	Open          int `json:"open"`           // of them, now
 	MaxOpen       int `json:"max_open"`       // at any one time
 	Overlaps      int `json:"overlaps"`       // resumed while the old socket stayed open
-	Leaked        int `json:"leaked"`         // sockets still open 10 s after their connect was refused or their session moved on
+	Leaked        int `json:"leaked"`         // sockets still open 10 s after their connect was refused, their session moved on or, with NeverClose, they answered a disconnect
 	InvalidFrames int `json:"invalid_frames"` // not JSON-RPC text
 
 	RequestsBeforeAuth int `json:"requests_before_auth"`
@@ -156,10 +164,10 @@ func (s *Server) Connections() []ConnectionInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := make([]ConnectionInfo, 0, len(s.connLog.items))
-	for _, c := range s.connLog.since(0) {
-		info := c.info
-		info.FramesOut = int(c.framesOut.Load())
-		info.Leaked = s.leaked(c)
+	for _, r := range s.connLog.since(0) {
+		info := r.ConnectionInfo
+		info.FramesOut = int(r.framesOut.Load())
+		info.Leaked = s.leaked(r)
 		out = append(out, info)
 	}
 	return out
@@ -174,7 +182,7 @@ func (s *Server) Stats() Stats {
 		if !c.closed {
 			st.Open++
 		}
-		if s.leaked(c) {
+		if s.leaked(c.info) {
 			st.Leaked++
 		}
 		if c.sess != nil && c.sess.conn == c {
@@ -212,8 +220,7 @@ func (s *Server) noteClosed(c *conn) { s.lastClosed = c.info.Closed }
 
 // superseded watches the socket that a session has left behind by resuming.
 func (s *Server) superseded(sess *Session, old *conn) {
-	moved := s.clock.Now()
-	old.useless = moved
+	old.info.useless = s.clock.Now()
 	s.clock.afterFunc(overlapGrace, func() {
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -226,8 +233,8 @@ func (s *Server) superseded(sess *Session, old *conn) {
 }
 
 // leaked reports whether the socket is open without a purpose for too long.
-func (s *Server) leaked(c *conn) bool {
-	return !c.closed && !c.useless.IsZero() && s.clock.Now().Sub(c.useless) >= leakGrace
+func (s *Server) leaked(r *connRecord) bool {
+	return r.Closed.IsZero() && !r.useless.IsZero() && s.clock.Now().Sub(r.useless) >= leakGrace
 }
 
 // checkTags notes a client tag that an executed send has carried before.

@@ -60,6 +60,21 @@ func TestLeakedSockets_S33(t *testing.T) {
 	})
 }
 
+func TestSocketKeptAfterDisconnectLeaks_S33(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *relaytest.Server) {
+		c := connected(t, s, "office")
+		s.Session(t).Disconnect(relaytest.Keep, relaytest.DisconnectOptions{NeverClose: true})
+		c.ack(c.find("the disconnect", func(f frame) bool { return f.Method == "signalwire.disconnect" }))
+		time.Sleep(9 * time.Second)
+		before := s.Stats().Leaked
+		time.Sleep(2 * time.Second)
+		if after := s.Stats().Leaked; before != 0 || after != 1 {
+			t.Errorf("leaked %d after 9 s, %d after 11 s, want 0 and 1", before, after)
+		}
+	})
+}
+
 func TestReconnectIntervals_S33(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *relaytest.Server) {

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
+	"net/url"
 )
 
 // maxCallbacks bounds the status callbacks that wait for their endpoint; later
@@ -59,15 +61,20 @@ func (s *Server) post(ctx context.Context, cb callback) {
 	if err != nil {
 		return // a map of strings and numbers always encodes
 	}
+	// The URL may hold a secret, so errors are logged without it.
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, cb.url, bytes.NewReader(data))
 	if err != nil {
-		s.cfg.Logger.Warn("status callback", "err", err)
+		s.cfg.Logger.Warn("status callback has a bad URL")
 		return
 	}
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := s.cfg.Callbacks.Do(req)
 	if err != nil {
-		s.cfg.Logger.Warn("status callback", "err", err)
+		var reason *url.Error
+		if errors.As(err, &reason) {
+			err = reason.Err
+		}
+		s.cfg.Logger.Warn("status callback not posted", "err", err)
 		return
 	}
 	_ = resp.Body.Close()

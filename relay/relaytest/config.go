@@ -3,7 +3,9 @@ package relaytest
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -102,6 +104,7 @@ func Lenient(c *Config) { c.Strict = false }
 func WithConfig(cfg Config) Option { return func(c *Config) { *c = cfg } }
 
 func (c Config) withDefaults() (Config, error) {
+	c.Credentials, c.Numbers, c.JWTs = maps.Clone(c.Credentials), maps.Clone(c.Numbers), slices.Clone(c.JWTs)
 	orAddr := func(p *string) {
 		if *p == "" {
 			*p = "127.0.0.1:0"

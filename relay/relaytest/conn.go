@@ -22,14 +22,13 @@ const (
 
 // conn is one client connection.
 type conn struct {
-	srv       *Server
-	num       int
-	fc        *faultConn // beneath TLS, if any
-	raw       net.Conn
-	frames    wsReader
-	deflate   bool
-	session   atomic.Pointer[string] // for the transcript
-	framesOut atomic.Int64
+	srv     *Server
+	num     int
+	fc      *faultConn // beneath TLS, if any
+	raw     net.Conn
+	frames  wsReader
+	deflate bool
+	session atomic.Pointer[string] // for the transcript
 
 	// The queue between handlers, which never block, and the writer.
 	qmu      sync.Mutex
@@ -41,7 +40,7 @@ type conn struct {
 	writer   chan struct{}
 
 	// Guarded by srv.mu.
-	info         ConnectionInfo
+	info         *connRecord
 	sess         *Session
 	authed       bool
 	connecting   bool // a connect request waits for its delayed answer
@@ -55,8 +54,7 @@ type conn struct {
 	pingTimer    *clockTimer
 	pings        int
 	missedPings  int
-	sends        int       // for Faults.DropEverySends
-	useless      time.Time // since when the socket should be closed by the client
+	sends        int // for Faults.DropEverySends
 }
 
 // outItem is one message on its way out.
@@ -85,7 +83,7 @@ type request struct {
 type connState struct {
 	conns    map[int]*conn
 	connNum  int
-	connLog  ring[*conn]
+	connLog  ring[*connRecord]
 	rawConns map[*faultConn]struct{} // accepted, and not or not yet upgraded
 }
 
@@ -144,14 +142,16 @@ func (s *Server) addConn(fc *faultConn, raw net.Conn, r *bufio.Reader, deflate b
 		writer:   make(chan struct{}),
 		pending:  make(map[string]*request),
 		received: make(map[string]bool),
-		info:     ConnectionInfo{Num: s.connNum, Opened: s.clock.Now(), Remote: raw.RemoteAddr().String()},
+		info: &connRecord{ConnectionInfo: ConnectionInfo{
+			Num: s.connNum, Opened: s.clock.Now(), Remote: raw.RemoteAddr().String(),
+		}},
 	}
 	c.qchanged = sync.NewCond(&c.qmu)
 	c.frames = wsReader{r: r, deflate: deflate, limit: s.cfg.MaxFrame, control: c.onControl}
 	c.push(outItem{raw: true, payload: []byte(head)})
 	delete(s.rawConns, fc)
 	s.conns[c.num] = c
-	s.connLog.add(c)
+	s.connLog.add(c.info)
 	s.noteOpened(c)
 	s.cfg.Logger.Info("connection opened", "conn", c.num)
 	return c
@@ -355,7 +355,7 @@ func (c *conn) encode(buf []byte, it outItem, fragment int) []byte {
 		Time: c.srv.clock.Now(), Dir: ToClient, Conn: c.num, Session: c.sessionName(), Raw: it.payload,
 		Binary: it.op == opBinary, ID: it.id, Method: it.method, EventType: it.eventType,
 	})
-	c.framesOut.Add(1)
+	c.info.framesOut.Add(1)
 	return appendMessage(buf, it.op, it.payload, fragment, c.deflate)
 }
 

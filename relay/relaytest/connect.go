@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -215,7 +217,7 @@ func (s *Server) validJWT(token string) bool {
 func (s *Server) SetCredentials(projects map[string]string, jwts ...string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.cfg.Credentials, s.cfg.JWTs = projects, jwts
+	s.cfg.Credentials, s.cfg.JWTs = maps.Clone(projects), slices.Clone(jwts)
 }
 
 // authorization is the object of that name in results.
@@ -271,7 +273,7 @@ func (s *Server) onReauthenticate(c *conn, in incoming, reply Reply) {
 // rejected marks a connection whose client should now close it.
 func (s *Server) rejected(c *conn) {
 	c.info.Rejected = true
-	c.useless = s.clock.Now()
+	c.info.useless = s.clock.Now()
 }
 
 // newSession makes a fresh, unsubscribed session.

@@ -15,7 +15,7 @@ func (s *Server) endpoints() []endpoint {
 		{"GET", "/control/sends", "sends; filters after, limit, to, tag; wait polls", s.getSends},
 		{"GET", "/control/sessions", "connected sessions", s.getSessions},
 		{"GET", "/control/connections", "connections, open and closed", func(r *http.Request) (any, error) { return s.Connections(), queryOf(r).err }},
-		{"GET", "/control/stats", "totals", func(r *http.Request) (any, error) { return s.Stats(), queryOf(r).err }},
+		{"GET", "/control/stats", "totals, ack latencies and recent reconnect intervals", s.getStats},
 		{"GET", "/control/violations", "protocol violations and notices", func(r *http.Request) (any, error) { return s.Violations(), queryOf(r).err }},
 		{"POST", "/control/inject", "a text message from a person to one of our numbers", s.postInject},
 		{"GET", "/control/handsets/{number}/messages", "texts that reached a telephone; filter after; wait polls", s.getHandset},
@@ -56,7 +56,7 @@ func (s *Server) endpoints() []endpoint {
 	}
 }
 
-// Bodies of requests.
+// Bodies of requests and answers.
 type (
 	silence struct {
 		Read  bool `json:"read"`
@@ -89,6 +89,16 @@ type (
 		Numbers  map[string][]Outcome `json:"numbers"`
 		Default  *Outcome             `json:"default"`
 		REST     []int                `json:"rest"`
+	}
+	statistics struct {
+		Stats
+		AckLatency         ackLatency      `json:"ack_latency"` // of the last 10,000
+		ReconnectIntervals []time.Duration `json:"reconnect_intervals"`
+	}
+	ackLatency struct {
+		P50 time.Duration `json:"p50"`
+		P99 time.Duration `json:"p99"`
+		Max time.Duration `json:"max"`
 	}
 	handsetText struct {
 		To      string   `json:"to"`
@@ -167,6 +177,23 @@ func (s *Server) getSends(r *http.Request) (any, error) {
 		}
 		return out, len(out) > 0
 	}), nil
+}
+
+// recentIntervals is how many reconnect intervals the statistics show.
+const recentIntervals = 100
+
+func (s *Server) getStats(r *http.Request) (any, error) {
+	latencies, intervals := s.AckLatencies(), s.ReconnectIntervals()
+	slices.Sort(latencies)
+	at := func(share float64) time.Duration {
+		if len(latencies) == 0 {
+			return 0
+		}
+		return latencies[int(share*float64(len(latencies)-1))]
+	}
+	return statistics{
+		s.Stats(), ackLatency{at(0.5), at(0.99), at(1)}, intervals[max(0, len(intervals)-recentIntervals):],
+	}, queryOf(r).err
 }
 
 func (s *Server) getSessions(r *http.Request) (any, error) {

@@ -85,7 +85,11 @@ func TestControlInjectAndRead(t *testing.T) {
 		if len(sessions) != 1 || sessions[0]["name"] != s.Session(t).Name() || len(sessions[0]["unacked"].([]any)) == 0 {
 			t.Errorf("sessions %v", sessions)
 		}
-		for _, path := range []string{"connections", "stats", "violations", "magic", "specimens", "clock", "faults", "ca.pem", ""} {
+		stats := decode[map[string]any](t, ok(t, s, "GET", "stats", ""))
+		if stats["executed"] != 1.0 || stats["ack_latency"].(map[string]any)["max"] != "0s" || len(stats["reconnect_intervals"].([]any)) != 0 {
+			t.Errorf("stats %v", stats)
+		}
+		for _, path := range []string{"connections", "violations", "magic", "specimens", "clock", "faults", "ca.pem", ""} {
 			if answer := ok(t, s, "GET", path, ""); answer == "" {
 				t.Errorf("GET %s: empty", path)
 			}

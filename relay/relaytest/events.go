@@ -240,7 +240,11 @@ func (s *Server) transmit(d *Delivery) {
 	if !again || !s.faults.Redelivery.SameID {
 		d.id = s.eventID() // an answer to the earlier id still counts
 	}
-	if d.id != nil {
+	tracked := c.eventAcks || !c.authed
+	if d.id != nil && !tracked {
+		s.issued.put(string(d.id), issuedID{conn: c.num}) // answered or not, as the client likes
+	}
+	if d.id != nil && tracked {
 		kind := "event"
 		if d.ev.optional {
 			kind = "maybe"

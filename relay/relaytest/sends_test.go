@@ -150,6 +150,21 @@ func TestStatesForTheProtocolAsContext_S18(t *testing.T) {
 	})
 }
 
+func TestTagsCanBeHidden_S18(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *relaytest.Server) {
+		setFaults(t, s, func(f *relaytest.Faults) { f.HideTags = true })
+		c := connected(t, s, "office")
+		c.call("messaging.send", sendParams(map[string]any{"tags": []string{"k-1"}}))
+		if in := c.event("messaging.state").inner(t); len(in["tags"].([]any)) != 0 {
+			t.Errorf("tags %v", in["tags"])
+		}
+		if got := s.Sends()[0].Tags; !slices.Equal(got, []string{"k-1"}) {
+			t.Errorf("noted tags %q", got)
+		}
+	})
+}
+
 func TestStateDelay_S18(t *testing.T) {
 	t.Parallel()
 	bubble(t, func(t *testing.T, s *relaytest.Server) {

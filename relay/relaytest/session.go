@@ -363,7 +363,8 @@ func (s *Server) onAnswer(c *conn, in incoming, payload []byte) {
 	case "disconnect":
 		c.drainReplied = true
 		switch {
-		case c.drain.NeverClose, c.closed:
+		case c.drain.NeverClose:
+			c.info.useless = s.clock.Now()
 		case c.drain.CloseAfter <= 0:
 			c.closeWith(1001, "going away")
 		default:

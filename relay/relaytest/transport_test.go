@@ -334,6 +334,29 @@ func TestSlowAndTrickledAndFragmented_S28(t *testing.T) {
 	})
 }
 
+func TestStandingConnectionFaults_S28(t *testing.T) {
+	t.Parallel()
+	bubble(t, func(t *testing.T, s *relaytest.Server) {
+		old := connected(t, s, "office")
+		setFaults(t, s, func(f *relaytest.Faults) { f.Impair = relaytest.Impairment{WriteChunk: 100, WriteDelay: time.Second} })
+		start := time.Now()
+		old.call("signalwire.ping", map[string]any{})
+		if took := time.Since(start); took != 0 {
+			t.Errorf("the connection of before took %v", took)
+		}
+		connected(t, s, "office")
+		if took := time.Since(start); took < 3*time.Second {
+			t.Errorf("a new connection took %v, want 1 s for each 100 bytes", took)
+		}
+		setFaults(t, s, func(f *relaytest.Faults) { *f = relaytest.Faults{SilenceWrites: true} })
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, _, err := websocket.Dial(ctx, s.URL(), &websocket.DialOptions{HTTPClient: s.Client()}); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("dial of a silent server: %v", err)
+		}
+	})
+}
+
 func TestRefuseTCP_S28(t *testing.T) {
 	t.Parallel()
 	for name, options := range map[string][]relaytest.Option{"tcp": {}, "memory": {relaytest.InMemory}} {
