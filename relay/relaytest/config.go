@@ -13,8 +13,8 @@ import (
 const (
 	DefaultPingInterval = 5 * time.Second
 	// DefaultTranscript is how many frames, sends, texts and log entries are
-	// kept each: enough to look back over a test or an afternoon by hand, about
-	// 20 MiB when full.
+	// kept each: enough to look back over a test or an afternoon by hand. A
+	// space that has run for days holds about 60 MiB with it.
 	DefaultTranscript = 20_000
 	// DefaultMaxQueue bounds the bytes that wait for one slow connection.
 	DefaultMaxQueue = 64 << 20
