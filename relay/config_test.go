@@ -88,7 +88,7 @@ func TestNewWantsCredentials(t *testing.T) {
 		{Config{Token: "t0ken", JWT: "j.w.t", Project: "p"}, "both"},
 		{Config{JWT: "j.w.t"}, ""},
 		{Config{Project: "p", Token: "t0ken", CallTimeout: -1}, "CallTimeout"},
-		{Config{Project: "p", Token: "t0ken", URL: "wss://h/t0ken"}, "contains the token"},
+		{Config{Project: "p", Token: "secret-t0ken", URL: "wss://h/secret-t0ken"}, "contains the token"},
 		{Config{Project: "p", Token: "t0ken", Version: [3]int{-1}}, "Version"},
 	} {
 		_, err := New(tt.cfg)
