@@ -83,8 +83,6 @@ func (l *loader) readPlatform() {
 var serviceLink = regexp.MustCompile(`_(SERVICE_HOST|SERVICE_PORT(_[A-Z0-9_]+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_(ADDR|PORT|PROTO))?)$`)
 
 func isServiceLink(name, value string) bool {
-	if strings.HasSuffix(name, "_PORT") {
-		return strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://") || strings.HasPrefix(value, "sctp://")
-	}
-	return serviceLink.MatchString(name)
+	address := strings.HasPrefix(value, "tcp://") || strings.HasPrefix(value, "udp://") || strings.HasPrefix(value, "sctp://")
+	return serviceLink.MatchString(name) || address && strings.HasSuffix(name, "_PORT")
 }

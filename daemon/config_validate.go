@@ -13,6 +13,8 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
+
+	"github.com/signpost-sms/signpost/relay"
 )
 
 // validate looks at every value by itself and with its neighbours. Values that were reported
@@ -190,7 +192,7 @@ func (l *loader) checkRelay() {
 			l.errorAt(key, "bad-url", "the URL holds credentials, which would be sent in a header", "move them to signalwire.project and signalwire.token")
 		case u.Fragment != "":
 			l.errorAt(key, "bad-url", "the URL has a fragment (#), which no server would see", "remove it")
-		case l.cfg.SignalWire.Token != "" && strings.Contains(r.URL, l.cfg.SignalWire.Token.Reveal()):
+		case holdsSecret(r.URL, l.cfg.SignalWire.Token, l.cfg.SignalWire.JWT):
 			l.errorAt(key, "bad-url", "the URL contains the token", "remove it; the token travels in the first frame only")
 		case u.Scheme == "ws" && !isLoopback(u.Hostname()) && !r.Insecure:
 			l.errorAt(key, "insecure-url", "ws:// would send the token in the clear to another machine", "write wss://, or set relay.insecure: true if that network is trusted")
@@ -209,6 +211,12 @@ func (l *loader) checkRelay() {
 	case !x509.NewCertPool().AppendCertsFromPEM(pem):
 		l.errorAt("relay.ca_file", "bad-ca", fmt.Sprintf("ca_file %s holds no certificate", quote(r.CAFile)), "it must be PEM, with BEGIN CERTIFICATE blocks")
 	}
+}
+
+// holdsSecret reports whether one of the secrets stands in the text. Even of the shortest: the
+// session refuses those too.
+func holdsSecret(text string, secrets ...relay.Secret) bool {
+	return slices.ContainsFunc(secrets, func(s relay.Secret) bool { return s != "" && strings.Contains(text, s.Reveal()) })
 }
 
 func isPort(s string, optional bool) bool {

@@ -27,6 +27,7 @@ type secretKey struct {
 // secretGroup is a secret and all ways to give it.
 type secretGroup struct {
 	what       string
+	platform   bool // it is for the session
 	ways       []secretKey
 	credential map[string]string // file in $CREDENTIALS_DIRECTORY, by the key that it gives
 }
@@ -35,7 +36,8 @@ func (l *loader) secretGroups() []secretGroup {
 	sw, http := &l.cfg.SignalWire, &l.cfg.HTTP
 	return []secretGroup{
 		{
-			what: "the credentials",
+			what:     "the credentials",
+			platform: true,
 			ways: []secretKey{
 				{"signalwire.token", false, (*string)(&sw.Token), &sw.Token},
 				{"signalwire.token_file", true, &sw.TokenFile, &sw.Token},
@@ -60,6 +62,9 @@ func (l *loader) secretGroups() []secretGroup {
 // Two ways in one layer are an error, since nobody could tell which one counts.
 func (l *loader) resolveSecrets() {
 	for _, group := range l.secretGroups() {
+		if group.platform && l.src.NoCredentials {
+			continue // a file that only the daemon may read is no trouble of who asks it
+		}
 		l.readCredentials(group)
 		l.resolveSecret(group)
 	}
@@ -110,11 +115,11 @@ func (l *loader) resolveSecret(group secretGroup) {
 			*way.value = ""
 		}
 	}
-	for _, way := range used[min(1, len(used)):] {
-		l.errorAt(way.key, "secret-conflict",
-			fmt.Sprintf("%s are given twice, by %s and by %s", group.what, used[0].key, way.key), "keep one of the two")
-	}
 	if len(used) > 1 {
+		for _, way := range used[1:] {
+			l.errorAt(way.key, "secret-conflict",
+				fmt.Sprintf("%s: given twice, by %s and by %s", group.what, used[0].key, way.key), "keep one of the two")
+		}
 		return
 	}
 	for _, way := range used {
