@@ -51,18 +51,26 @@ func newTimeline(places []ruled, now int64) *timeline {
 	t := &timeline{from: from, until: from + timelineAsked}
 	to := from + timelineSpan
 
-	open := make([][]span, len(places))
+	// Most places of a country keep the same hours; only those that differ are looked at.
+	var (
+		open  [][]span
+		which []int // the place that each of open is of
+	)
 	edges := []int64{from}
 	for i, p := range places {
-		open[i] = openSpans(p.loc, &p.rule.Week, from, to)
-		for _, s := range open[i] {
+		spans := openSpans(p.loc, &p.rule.Week, from, to)
+		if slices.ContainsFunc(open, func(o []span) bool { return slices.Equal(o, spans) }) {
+			continue
+		}
+		open, which = append(open, spans), append(which, i)
+		for _, s := range spans {
 			edges = append(edges, s.from, s.to)
 		}
 	}
 	slices.Sort(edges)
 	edges = slices.Compact(edges)
 
-	next := make([]int, len(places)) // the first span of each place that is not over
+	next := make([]int, len(open)) // the first span of each that is not over
 	for _, edge := range edges {
 		if edge >= to {
 			break
@@ -78,7 +86,7 @@ func newTimeline(places []ruled, now int64) *timeline {
 				opens = spans[next[i]].from
 			}
 			if opens > edge && opens > latest {
-				latest, s.shut = opens, i
+				latest, s.shut = opens, which[i]
 			}
 		}
 		t.stretches = append(t.stretches, s)
@@ -106,6 +114,11 @@ func newTimeline(places []ruled, now int64) *timeline {
 	return t
 }
 
+// unboundedStep is how far to go, in seconds, where the standard library cannot tell when the
+// offset ends: it gives every year 365 days, so that on the last day of a leap year the
+// bound that it names has passed. Clocks change on whole quarters of an hour.
+const unboundedStep = 15 * 60
+
 // openSpans lists when the wall clock of a zone is inside the windows of a week. It goes
 // from one change of the clocks to the next, between which local time is a plain sum, so
 // that an hour that is skipped or comes twice is dealt with exactly.
@@ -118,7 +131,11 @@ func openSpans(loc *time.Location, week *Week, from, to int64) []span {
 		shift := int64(offset)
 		end := to
 		if _, change := at.ZoneBounds(); !change.IsZero() {
-			end = min(end, change.Unix())
+			end = change.Unix()
+			if end <= from {
+				end = from + unboundedStep
+			}
+			end = min(end, to)
 		}
 		first, last := from+shift, end+shift // by the wall clock
 		for d := floorDiv(first, day); d*day < last; d++ {
