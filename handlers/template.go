@@ -12,11 +12,12 @@ import (
 	"unicode/utf8"
 
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/sms"
 )
 
 // MaxReply is how many characters a reply may have: what the platform takes in one message,
 // however many segments it becomes.
-const MaxReply = 1600
+const MaxReply = sms.MaxCharacters
 
 // Data is what a template sees.
 type Data struct {
