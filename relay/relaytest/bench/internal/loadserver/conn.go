@@ -34,12 +34,21 @@ type conn struct {
 	spare         []byte     // the buffer that out takes turns with
 	writing       bool       // somebody is handing a buffer to the kernel
 	composed      []composed // sends whose answers are in out
+	handed        []composed // sends whose answers the kernel took, the last of them
+	handedBytes   int64      // that the kernel took
 	pings         []ping     // unanswered
 	cut           bool
 }
 
-// composed names a send by its number, and the inbound that it answers, -1 for none.
-type composed struct{ send, inbound int }
+// composed names a send by its number, the inbound that it answers, -1 for none, and where its answer ends in the stream of
+// the connection.
+type composed struct {
+	send, inbound int
+	end           int64
+}
+
+// maxHanded is more answers than the send buffer of a socket holds.
+const maxHanded = 16 << 10
 
 type ping struct {
 	number    int
@@ -192,7 +201,12 @@ func (c *conn) flush() {
 	for len(c.out) > 0 && !c.cut {
 		batch := c.out
 		c.out, c.spare = c.spare[:0], nil
+		if len(c.handed) >= maxHanded {
+			c.handed = append(c.handed[:0], c.handed[maxHanded/2:]...)
+		}
+		c.handed = append(c.handed, c.composed...)
 		c.composed = c.composed[:0]
+		c.handedBytes += int64(len(batch))
 		c.writing = true
 		c.s.mu.Unlock()
 		_, err := c.tcp.Write(batch)
@@ -209,20 +223,24 @@ func (c *conn) flush() {
 func (s *Server) cutLocked(c *conn) {
 	c.cut = true
 	s.result.Resets++
-	s.result.AnswersLost += len(c.composed)
 	for _, lost := range c.composed {
 		if s.cfg.States {
 			s.sends[lost.send].owed = true
 		}
-		if lost.inbound >= 0 {
-			s.load.flags[lost.inbound] |= answerLost
-		}
+		s.answerLostLocked(lost)
 	}
 	c.out = c.out[:0]
 	if s.active == c {
 		s.active = nil
 	}
 	delete(s.conns, c)
+}
+
+func (s *Server) answerLostLocked(lost composed) {
+	s.result.AnswersLost++
+	if lost.inbound >= 0 {
+		s.load.flags[lost.inbound] |= answerLost
+	}
 }
 
 // hangUp sends the reset, after a look at what the client had written: those sends are lost before they were carried out.
@@ -233,12 +251,18 @@ func (c *conn) hangUp() {
 	if c.s.cfg.Disrupt != nil {
 		c.s.cfg.Disrupt()
 	}
-	lost := c.drain()
+	sendsLost := c.drain()
+	unsent := c.unsent()
 	c.tcp.SetLinger(0)
 	c.tcp.Close()
 	c.s.mu.Lock()
-	c.s.result.SendsLost += lost
-	c.s.mu.Unlock()
+	defer c.s.mu.Unlock()
+	c.s.result.SendsLost += sendsLost
+	for _, answer := range c.handed {
+		if answer.end > c.handedBytes-unsent {
+			c.s.answerLostLocked(answer) // in the send buffer, which a reset empties
+		}
+	}
 }
 
 // drain counts the sends that the client has written and the server has not read.

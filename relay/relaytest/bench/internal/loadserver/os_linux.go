@@ -38,6 +38,20 @@ func (c *conn) open() bool {
 	return open
 }
 
+// unsent returns how many bytes wait in the send buffer for the client to make room.
+func (c *conn) unsent() (n int64) {
+	raw, err := c.tcp.SyscallConn()
+	if err != nil {
+		return 0
+	}
+	raw.Control(func(fd uintptr) {
+		if waiting, err := unix.IoctlGetInt(int(fd), unix.SIOCOUTQNSD); err == nil {
+			n = int64(waiting)
+		}
+	})
+	return n
+}
+
 // sleepUntil waits with the kernel's clock: the runtime's timers are coarser than the pauses of a load of some thousand
 // messages a second.
 func sleepUntil(t time.Time) {

@@ -212,7 +212,7 @@ func (s *Server) sendLocked(c *conn, id, params []byte) error {
 	n := l.sends
 	l.sends++
 	c.out = s.appendAccepted(c.out, id, n)
-	c.composed = append(c.composed, composed{send: n, inbound: number})
+	c.composed = append(c.composed, composed{send: n, inbound: number, end: c.handedBytes + int64(len(c.out))})
 	if s.cfg.States {
 		sender := max(number, 0) % s.cfg.Senders
 		record := send{sender: int32(sender), context: int32(sender % len(Contexts)), body: bytes.Clone(body)}
