@@ -146,6 +146,9 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 func (c *Client) attempt(ctx context.Context, number uint64) ending {
 	c.transition(StateConnecting, nil)
 	end := c.connection(ctx, number)
+	if ctx.Err() == nil {
+		c.noteEnding(&end)
+	}
 	if ctx.Err() == nil || end.upgrade {
 		c.mu.Lock()
 		c.disconnects[end.reason]++
@@ -153,9 +156,6 @@ func (c *Client) attempt(ctx context.Context, number uint64) ending {
 			c.jwtRefused = true
 		}
 		c.mu.Unlock()
-	}
-	if ctx.Err() == nil {
-		c.noteEnding(&end)
 	}
 	return end
 }

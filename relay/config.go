@@ -198,8 +198,9 @@ func (c *Config) checkURL() error {
 	return nil
 }
 
-// urlSecret is the shortest secret that is looked for in the URL. The platform's tokens are
-// far longer; a made-up one of a few letters may well be a part of any host's name.
+// urlSecret is the shortest secret that is looked for in the URL. The platform's
+// tokens are far longer; a made-up one of a few letters may be part of any
+// host's name.
 const urlSecret = 8
 
 func loopback(host string) bool {

@@ -2,7 +2,9 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"net"
+	"os"
 
 	"github.com/coder/websocket"
 )
@@ -130,10 +132,14 @@ func (s *session) write() {
 		taken, flushErr := s.conn.flush()
 		s.noteTaken(first, starts, taken, flushErr)
 		if flushErr != nil {
-			s.end(reasonWrite, flushErr)
-			return
+			err = flushErr
 		}
 		if err != nil {
+			if !errors.Is(err, os.ErrDeadlineExceeded) {
+				// The peer is gone. What it said last, and why it left, is
+				// still to be read.
+				s.lastFrames()
+			}
 			s.end(reasonWrite, err)
 			return
 		}

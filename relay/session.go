@@ -221,7 +221,7 @@ func (s *session) end(reason string, cause error) {
 		switch {
 		case s.leaving:
 			reason, cause = reasonShutdown, errLeaving
-		case s.draining && (reason == reasonClosed || reason == reasonNetwork):
+		case s.draining && (reason == reasonClosed || reason == reasonNetwork || reason == reasonWrite):
 			reason, cause = reasonDrained, errDrained
 		}
 		s.reason, s.cause = reason, cause
