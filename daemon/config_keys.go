@@ -9,17 +9,13 @@ import (
 	"strconv"
 	"strings"
 	"time"
-
-	"github.com/signpost-sms/signpost/messaging"
-	"github.com/signpost-sms/signpost/relay"
 )
 
 // field is a key of a struct that YAML is decoded into.
 type field struct {
-	name   string
-	index  []int
-	tag    reflect.StructTag
-	inline bool // the rest of the keys, for a map
+	name  string
+	index []int
+	tag   reflect.StructTag
 }
 
 // fieldsOf lists the keys of a struct type by its yaml tags, as the yaml package reads them:
@@ -129,7 +125,9 @@ type chooser interface{ choices() []string }
 // problem is what is wrong with a value.
 type problem struct{ rule, message, mend string }
 
-// setText gives a scalar its value. A nil problem means that it was taken.
+// setText gives a scalar its value. A nil problem means that it was taken. Secrets, stores and
+// phone numbers are texts of their own type, which are taken as they are: a problem repeats
+// the value, and those must not be repeated.
 func setText(v reflect.Value, text string) *problem {
 	if v.Type() != reflect.TypeFor[string]() {
 		text = strings.TrimSpace(text) // of a plain text, spaces are part
@@ -254,9 +252,4 @@ func quote(text string) string {
 		text = string(r[:maxQuoted]) + "..."
 	}
 	return strconv.Quote(text)
-}
-
-// isPrivate reports whether values of the type must not be repeated in a finding.
-func isPrivate(t reflect.Type) bool {
-	return t == reflect.TypeFor[relay.Secret]() || t == reflect.TypeFor[StoreURL]() || t == reflect.TypeFor[messaging.Number]()
 }

@@ -194,7 +194,8 @@ func (d *document) syntax(err error, bad func(p Place, rule, message, mend strin
 	if strings.Contains(message, "did not find expected ',' or") && bytes.Contains(d.line(p.Line), []byte("${")) {
 		mend = "within brackets and braces, put ${...} in quotes" // the brace is YAML's there
 	}
-	if strings.Contains(message, "unexpected end of stream") && one.ContextMark.Line > 0 {
+	if strings.Contains(message, "unexpected") && one.ContextMark.Line > 0 {
+		// Where the quote begins that runs on until here.
 		p = d.at(one.ContextMark.Line, one.ContextMark.Column)
 	}
 	bad(p, "bad-yaml", what, mend)
@@ -219,7 +220,7 @@ func explainSyntax(message string) (what, mend string) {
 		{"alphabetic or numeric", "a value begins with * or &, which YAML reads as the name of another value", "put the value in quotes if it is text"},
 		{"tag", "a value begins with !, which YAML reads as a type", "put the value in quotes if it is text"},
 		{"block end", "a line that does not fit the block it stands in", "give it the same indentation as its neighbours"},
-		{"block entry", "a list item where none can be", "put it on a line of its own below the key"},
+		{"sequence entries are not allowed", "a list item where none can be", "put it on a line of its own below the key"},
 	} {
 		if strings.Contains(message, known.part) {
 			return known.what, known.mend

@@ -74,6 +74,7 @@ type ticketOptions struct {
 	Odd    odd      `yaml:"odd"`
 	Skip   string   `yaml:"-"`
 	Plain  uint8
+	Counts map[int]string `yaml:"counts"`
 	shared `yaml:",inline"`
 	Shared `yaml:",inline"`
 }
@@ -191,6 +192,7 @@ func TestOwnHandlersThatCannotBeBuilt(t *testing.T) {
 		"wrong number":        {`ticket: {url: "http://h/", tries: x}`, `c.yaml:4:43: bad-number: tries: "x" is not a whole number`},
 		"large number":        {`ticket: {url: "http://h/", plain: 256}`, `c.yaml:4:43: bad-number: plain: "256" is out of range`},
 		"wrong map":           {`ticket: {url: "http://h/", labels: [a]}`, "c.yaml:4:44: wrong-type: labels is a list and not keys with values"},
+		"wrong map key":       {`ticket: {url: "http://h/", counts: {x: y}}`, `c.yaml:4:45: bad-number: "x" is not a whole number`},
 		"wrong list":          {`ticket: {url: "http://h/", queues: {a: b}}`, "c.yaml:4:44: wrong-type: queues is keys with values and not a list"},
 		"reads itself":        {`ticket: {url: "http://h/", odd: wrong}`, "c.yaml:4:41: bad-value: odd: not odd enough"},
 		"options for none":    {`fixed: {a: b}`, `c.yaml:4:17: unknown-key: unknown key "a"; remove it`},

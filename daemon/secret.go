@@ -145,7 +145,13 @@ func (l *loader) secretFile(key, name string) string {
 	path := l.path(key, name)
 	text, mode, err := l.read(path, maxSecretBytes)
 	if err != nil {
-		l.errorAt(key, "unreadable-file", fmt.Sprintf("%s %s: %v", lastOf(key), quote(path), reason(err)), "name a readable file that holds nothing but the secret")
+		// The name is not repeated: it may be the secret, pasted into the wrong key.
+		where := ""
+		if dir := filepath.Dir(path); path != name && dir != "." {
+			where = " (relative to " + quote(dir) + ")"
+		}
+		l.errorAt(key, "unreadable-file", fmt.Sprintf("%s%s: %v", lastOf(key), where, reason(err)),
+			"name a readable file that holds nothing but the secret; the secret itself belongs into "+strings.TrimSuffix(key, "_file"))
 		return ""
 	}
 	if mode.Perm()&0o004 != 0 && runtime.GOOS != "windows" {
