@@ -159,18 +159,18 @@ func (d *Daemon) start(ended chan<- error) error {
 	}
 
 	session, closeSession := context.WithCancel(context.Background())
-	sessionEnd := make(chan error, 1)
+	closed := make(chan struct{})
 	go func() {
-		err := d.client.Run(session, d.observed())
-		sessionEnd <- err
-		if session.Err() == nil {
+		defer close(closed)
+		// An error is the cause of the stop, never a result of it.
+		if err := d.client.Run(session, d.observed()); session.Err() == nil {
 			ended <- err
 		}
 	}()
 	d.life.onStop("session", sessionBudget, func(ctx context.Context) error {
 		closeSession()
 		select {
-		case <-sessionEnd: // its error was the cause of this stop, and is reported as such
+		case <-closed:
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()

@@ -135,6 +135,7 @@ func TestReadinessNamesEachFailedCheck(t *testing.T) {
 			relay.Status{State: relay.StateSubscribed, Contexts: []string{"support"}, LastFrame: now.Add(-time.Hour), LastPong: now},
 			journal, false, nil,
 		},
+		"just subscribed": {relay.Status{State: relay.StateSubscribed, Contexts: []string{"support"}, Since: now}, journal, false, nil},
 		"connecting": {relay.Status{
 			State:     relay.StateBackoff,
 			LastError: relay.LastError{What: "dial", Text: "connection refused"},
@@ -146,8 +147,11 @@ func TestReadinessNamesEachFailedCheck(t *testing.T) {
 		"one context missing": {relay.Status{
 			State: relay.StateSubscribed, Contexts: []string{"support"}, Missing: []string{"sales"}, LastFrame: now,
 		}, journal, false, map[string]string{"subscribed": "sales"}},
-		"paused": {relay.Status{State: relay.StateSubscribed, Paused: "the journal is full", LastFrame: now}, journal, false,
-			map[string]string{"subscribed": "the journal is full"}},
+		"paused": {
+			relay.Status{State: relay.StateSubscribed, Paused: "the journal is full", LastFrame: now},
+			journal, false,
+			map[string]string{"subscribed": "the journal is full"},
+		},
 		"silent":  {relay.Status{State: relay.StateSubscribed, Contexts: []string{"support"}, LastFrame: now.Add(-freshWithin - 1)}, journal, false, map[string]string{"fresh": "25s"}},
 		"journal": {good, messaging.EngineStatus{JournalError: "disk full"}, false, map[string]string{"journal": "disk full"}},
 		"stop":    {good, journal, true, map[string]string{"draining": "stopping"}},

@@ -67,6 +67,9 @@ func checkFresh(s relay.Status, now time.Time) check {
 	if s.LastPong.After(heard) {
 		heard = s.LastPong
 	}
+	if s.State == relay.StateSubscribed && s.Since.After(heard) {
+		heard = s.Since // the platform's confirmation of the contexts is what began it
+	}
 	switch {
 	case heard.IsZero():
 		return fail(name, "nothing heard from the platform on this connection yet")
