@@ -104,8 +104,9 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	}()
 
 	waits := newRedial()
-	refusals := 0
-	fresh := false // the attempt is R19's: resume data were refused just now
+	refusals := 0   // of credentials
+	unanswered := 0 // attempts in a row to resume that got no answer
+	fresh := false  // this attempt follows a refusal to resume, without delay
 	for number := uint64(1); ctx.Err() == nil; number++ {
 		end := c.attempt(ctx, number)
 		if ctx.Err() != nil {
@@ -132,15 +133,29 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 			}
 		}
 		fresh = false
+		if end.unanswered {
+			// A platform that closes, or says nothing, when it does not like
+			// what we want to resume would never let us in again.
+			if unanswered++; unanswered == resumeAttempts {
+				c.log.Warn("no answer to any attempt to resume the session; beginning a new one", "attempts", unanswered)
+				c.forgetResume()
+			}
+		} else if end.upgrade {
+			unanswered = 0
+		}
 		delay := waits.after(end.ready, time.Now())
 		c.transition(state, nil)
-		c.log.Info("reconnecting", "delay", delay, "reason", end.reason)
+		c.log.Debug("waiting to reconnect", "delay", delay)
 		if !sleep(ctx, delay) {
 			return nil
 		}
 	}
 	return nil
 }
+
+// resumeAttempts is how many attempts to resume may go without an answer, on
+// sockets that did open, before the session is given up for a new one.
+const resumeAttempts = 5
 
 // attempt makes one connection and lives through it.
 func (c *Client) attempt(ctx context.Context, number uint64) ending {
@@ -173,19 +188,20 @@ func (c *Client) connection(ctx context.Context, number uint64) ending {
 }
 
 // noteEnding records and logs why a connection or an attempt ended: loud when
-// a person must act, once for each new kind of trouble.
+// a person must act, and once for each new kind of trouble.
 func (c *Client) noteEnding(end *ending) {
-	before := c.Status().LastError
-	c.noteError(end.reason, end.cause)
-	after := c.Status().LastError
-	switch {
-	case end.refused != nil && end.refused.credentials() && !end.resumed:
-		c.log.Error("the platform refused the credentials; check the project and its token", "code", end.refused.Code, "err", end.cause)
-	case end.ready, before.Text != after.Text:
-		c.log.Warn("connection lost", "reason", end.reason, "err", end.cause)
-	default:
-		c.log.Debug("connection lost", "reason", end.reason, "err", end.cause)
+	news := c.noteError(end.reason, end.cause) || end.ready
+	level, text := slog.LevelWarn, "connection lost"
+	if !end.upgrade {
+		text = "no connection"
 	}
+	switch {
+	case !news:
+		level = slog.LevelDebug
+	case end.refused != nil && end.refused.credentials() && !end.resumed:
+		level, text = slog.LevelError, "the platform refused the credentials; check the project and its token"
+	}
+	c.log.Log(context.Background(), level, text, "reason", end.reason, "err", end.cause)
 }
 
 // transition changes the state and tells the handler. allowed, if not nil, is

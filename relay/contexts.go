@@ -158,8 +158,9 @@ func (s *session) subscribe(ctx context.Context) {
 		var t *time.Timer
 		if err != nil {
 			delay := next(retry)
-			s.c.noteError("change subscriptions", err)
-			s.log.Warn("subscription change failed", "err", err, "delay", delay)
+			if s.c.noteError("change subscriptions", err) {
+				s.log.Warn("subscription change failed; retrying", "err", err)
+			}
 			t = time.NewTimer(delay)
 			again = t.C
 		} else {

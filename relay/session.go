@@ -115,8 +115,10 @@ type ending struct {
 	reason  string // why it is over
 	cause   error
 	refused *Error // the platform's no to signalwire.connect
-	resumed bool   // resume data had been sent
 	upgrade bool   // the WebSocket had come up
+	resumed bool   // resume data had been sent
+
+	unanswered bool // resume data had been sent, and no answer came
 }
 
 func newSession(c *Client, number uint64, ws *websocket.Conn, conn *batchConn) *session {
@@ -175,10 +177,14 @@ func (s *session) serve(ctx context.Context) ending {
 	s.settle()
 	_ = s.ws.CloseNow()
 	_ = s.rpc.Close()
-	s.awaitReader(ctx)
+	left := s.awaitReader(ctx)
 	work.Wait()
+	s.release(left)
 	s.c.current.CompareAndSwap(s, nil)
-	return ending{ready: s.ready, reason: s.reason, cause: s.cause, refused: refused, resumed: resumed, upgrade: true}
+	return ending{
+		ready: s.ready, reason: s.reason, cause: s.cause, refused: refused, upgrade: true,
+		resumed: resumed, unanswered: resumed && err != nil && refused == nil,
+	}
 }
 
 // lastFrames lets the reader finish what had arrived.
@@ -191,23 +197,37 @@ func (s *session) lastFrames() {
 	}
 }
 
-// awaitReader returns when the reader has left. Only a handler that blocks can
-// hold it: then a shutdown goes on without it, a redial does not.
-func (s *session) awaitReader(ctx context.Context) {
+// awaitReader returns true when the reader has left. Only a handler that blocks
+// can hold it: then a shutdown goes on without it, a redial does not.
+func (s *session) awaitReader(ctx context.Context) bool {
 	t := time.NewTimer(handlerPatience)
 	defer t.Stop()
 	select {
 	case <-s.in.out:
-		return
+		return true
 	case <-t.C:
 		s.log.Error("the event handler blocks the reader of a connection that is over")
 	}
 	if ctx.Err() != nil {
-		return
+		return false
 	}
 	select {
 	case <-s.in.out:
+		return true
 	case <-ctx.Done():
+		return false
+	}
+}
+
+// release lets go of the buffers. An event that is kept keeps its session, and
+// a stuck conversation may keep one event of each of many sessions.
+func (s *session) release(readerLeft bool) {
+	s.mu.Lock()
+	s.lanes = lanes{}
+	s.abandoned = nil
+	s.mu.Unlock()
+	if readerLeft {
+		s.in.buf, s.names, s.conn.br = nil, nil, nil
 	}
 }
 

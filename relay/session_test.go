@@ -824,3 +824,73 @@ func (l *lockedWriter) Write(p []byte) (int, error) {
 	defer l.mu.Unlock()
 	return l.w.Write(p)
 }
+
+// A handler that breaks its promise and blocks cannot hold a shutdown.
+func TestBlockedHandlerDoesNotHoldShutdown_R36(t *testing.T) {
+	bubble(t, func(t *testing.T, sp *space) {
+		w := newWatcher()
+		release := make(chan struct{})
+		w.onEvent = func(*Event) { <-release }
+		r := sp.runWith(w)
+		p := sp.ready()
+		r.ready(t)
+		lost := r.ask("messaging.send", `{}`)
+		p.expect("messaging.send")
+		p.event(`1`, "x")
+		synctest.Wait()
+		start := time.Now()
+		r.stop()
+		if a := <-lost; !errors.Is(a.Err, ErrInDoubt) {
+			t.Errorf("open request: got %v", a.Err)
+		}
+		<-r.done
+		r.done <- nil
+		if d := time.Since(start); d > goodbyeTimeout+handlerPatience+lastWords {
+			t.Errorf("Run returned after %s", d)
+		}
+		close(release)
+	})
+}
+
+// Resume data that lead to a close instead of an error do not lock us out.
+func TestUnansweredResumeIsGivenUp_R19(t *testing.T) {
+	bubble(t, func(t *testing.T, sp *space) {
+		r := sp.run()
+		p := sp.ready()
+		r.ready(t)
+		p.conn.reset()
+		for i := range resumeAttempts {
+			p := sp.accept()
+			if protocol, _ := resumeOf(t, p.read()); protocol == "" {
+				t.Fatalf("attempt %d does not resume", i+1)
+			}
+			p.conn.reset()
+		}
+		p = sp.accept()
+		m := p.read()
+		if protocol, state := resumeOf(t, m); protocol != "" || state != "" {
+			t.Errorf("attempt %d resumes %q, %q", resumeAttempts+1, protocol, state)
+		}
+		p.answer(m, connectResultJSON)
+		p.answer(p.expect("signalwire.receive"), ok200)
+		r.ready(t)
+	})
+}
+
+// What repeats is logged once: an outage of an hour is not 120 warnings.
+func TestRepeatedTroubleIsLoggedOnce(t *testing.T) {
+	bubble(t, func(t *testing.T, sp *space) {
+		var mu sync.Mutex
+		var log bytes.Buffer
+		sp.setRefuse(true)
+		sp.run(func(c *Config) {
+			c.Logger = slog.New(slog.NewTextHandler(&lockedWriter{mu: &mu, w: &log}, nil))
+		})
+		time.Sleep(time.Hour)
+		mu.Lock()
+		defer mu.Unlock()
+		if n := strings.Count(log.String(), "\n"); n != 1 || !strings.Contains(log.String(), "refused") {
+			t.Errorf("%d lines, want one warning:\n%s", n, log.String())
+		}
+	})
+}

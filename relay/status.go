@@ -105,8 +105,9 @@ func (s *session) status(st *Status) {
 	s.mu.Unlock()
 }
 
-// noteError records trouble for Status.
-func (c *Client) noteError(what string, err error) {
+// noteError records trouble for Status, and reports whether it is another one
+// than before.
+func (c *Client) noteError(what string, err error) (news bool) {
 	e := LastError{At: time.Now(), What: what}
 	var refused *Error
 	if errors.As(err, &refused) {
@@ -116,8 +117,10 @@ func (c *Client) noteError(what string, err error) {
 		e.Text = c.redact(err.Error())
 	}
 	c.mu.Lock()
+	defer c.mu.Unlock()
+	news = c.lastError.What != e.What || c.lastError.Text != e.Text
 	c.lastError = e
-	c.mu.Unlock()
+	return news
 }
 
 // maxSecrets is how many literal values are kept for redaction: the token, and
