@@ -40,7 +40,8 @@ func finishBudget(total time.Duration) time.Duration {
 // Daemon is one Signpost process: a store, a Relay session, an engine and the local HTTP
 // endpoints. Make one with [New]; all methods are safe for concurrent use.
 type Daemon struct {
-	cfg     atomic.Pointer[Config] // in force
+	boot    Config                 // what the parts that need a restart run with
+	cfg     atomic.Pointer[Config] // in force otherwise
 	load    func() (Config, error) // how Reload gets the next one; nil: it cannot
 	setup   func(*contexts.Router)
 	opts    options
@@ -77,6 +78,7 @@ func New(cfg Config, setup func(*contexts.Router), opts ...Option) (*Daemon, err
 }
 
 func (d *Daemon) build(cfg Config) (err error) {
+	d.boot = cfg
 	d.cfg.Store(&cfg)
 	d.buildLog(cfg)
 	d.life.log, d.sup.log = d.log, d.log
@@ -96,7 +98,11 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if d.client, err = relay.New(relayConfig(cfg, d.routing.names(), d.opts, d.log)); err != nil {
 		return withExit(ExitConfig, fmt.Errorf("configure the session: %w", err))
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg)))
+	platform, err := newMessageLog(cfg, d.log)
+	if err != nil {
+		return err
+	}
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), platform))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.metrics.loaded(cfg.Hash())
 	d.http = d.handler(cfg)

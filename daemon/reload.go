@@ -64,7 +64,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	// Nothing can fail from here on.
 	old := d.routing
 	next.after(old)
-	done := Reloaded{Restart: Diff(d.cfg.Load(), &cfg).Restart}
+	done := Reloaded{Restart: Diff(&d.boot, &cfg).Restart}
 	for _, name := range next.names() {
 		if slices.Contains(old.names(), name) {
 			done.Kept = append(done.Kept, name)

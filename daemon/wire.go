@@ -38,7 +38,7 @@ func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) rel
 }
 
 // engineConfig is the engine's part of the configuration.
-func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics) messaging.Config {
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog) messaging.Config {
 	return messaging.Config{
 		Logger:         log,
 		Metrics:        m,
@@ -49,9 +49,11 @@ func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metri
 		ReplyExpires:   cfg.Sending.ReplyExpires,
 		InDoubt: messaging.InDoubt{
 			Wait:    cfg.Sending.InDoubt.Wait,
+			Settle:  cfg.Sending.InDoubt.Settle,
 			Release: cfg.Sending.InDoubt.Release,
 			Resend:  cfg.Sending.InDoubt.Then == DoubtResend,
 		},
+		Log:   platform,
 		Trace: opts.trace,
 	}
 }
