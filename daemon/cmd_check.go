@@ -1,6 +1,8 @@
 package daemon
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 )
 
@@ -47,7 +49,7 @@ Exit codes: 0 clean, 1 it works but breaks a rule of texting, 78 unusable.`,
 				return withExit(code, errSilent)
 			}
 			if !c.asJSON {
-				c.printf("%s: ok, %d contexts\n", path, len(names))
+				c.printf("%s: ok, contexts: %s\n", path, strings.Join(names, ", "))
 			}
 			return nil
 		},

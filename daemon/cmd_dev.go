@@ -151,14 +151,17 @@ func (c *cli) loadDev(relayURL string) (Config, error) {
 		src = Source{NoCredentials: true, ContextsInCode: true}
 	}
 	src.Flags = map[string]string{
-		"signalwire.project": simProject,
-		"signalwire.token":   simToken,
-		"relay.url":          relayURL,
-		"relay.insecure":     "on",
-		"relay.ca_file":      "",
-		"store":              string(defaultStore),
-		"http.listen":        "",
-		"http.token":         simToken,
+		"signalwire.space":    "",
+		"signalwire.project":  simProject,
+		"signalwire.token":    simToken,
+		"signalwire.jwt":      "",
+		"signalwire.jwt_file": "",
+		"relay.url":           relayURL,
+		"relay.insecure":      "on",
+		"relay.ca_file":       "",
+		"store":               string(defaultStore),
+		"http.listen":         "",
+		"http.token":          simToken,
 	}
 	cfg, err := c.load(src)
 	if err != nil {

@@ -139,11 +139,11 @@ func TestReadinessNamesEachFailedCheck(t *testing.T) {
 		"connecting": {relay.Status{
 			State:     relay.StateBackoff,
 			LastError: relay.LastError{What: "dial", Text: "connection refused"},
-		}, journal, false, map[string]string{"authenticated": "connection refused", "subscribed": "backoff", "fresh": "nothing heard"}},
+		}, journal, false, map[string]string{"authenticated": "connection refused", "subscribed": "waits to connect again", "fresh": "nothing heard"}},
 		"rejected": {relay.Status{
 			State:     relay.StateRejected,
 			LastError: relay.LastError{Text: "signalwire.connect refused, code -32002: no"},
-		}, journal, false, map[string]string{"authenticated": "-32002", "subscribed": "rejected", "fresh": ""}},
+		}, journal, false, map[string]string{"authenticated": "-32002", "subscribed": "refuses the credentials", "fresh": ""}},
 		"one context missing": {relay.Status{
 			State: relay.StateSubscribed, Contexts: []string{"support"}, Missing: []string{"sales"}, LastFrame: now,
 		}, journal, false, map[string]string{"subscribed": "sales"}},

@@ -41,9 +41,24 @@ func checkAuthenticated(s relay.Status) check {
 		return fail(name, "the platform refuses the credentials (%s); check the project id and its token", s.LastError.Text)
 	}
 	if s.LastError.Text != "" {
-		return fail(name, "the session is %s; last error: %s: %s", s.State, s.LastError.What, s.LastError.Text)
+		return fail(name, "%s; last error (%s): %s", inWords(s.State), s.LastError.What, s.LastError.Text)
 	}
-	return fail(name, "the session is %s", s.State)
+	return fail(name, "%s", inWords(s.State))
+}
+
+// inWords says what a session does in a state.
+func inWords(s relay.State) string {
+	switch s {
+	case relay.StateIdle:
+		return "the session has not begun"
+	case relay.StateBackoff:
+		return "the session waits to connect again"
+	case relay.StateRejected:
+		return "the platform refuses the credentials"
+	case relay.StateStopped:
+		return "the session has ended"
+	}
+	return "the session is " + s.String()
 }
 
 func checkSubscribed(s relay.Status) check {
@@ -52,7 +67,7 @@ func checkSubscribed(s relay.Status) check {
 	case s.Paused != "":
 		return fail(name, "contexts are unsubscribed for now: %s", s.Paused)
 	case s.State != relay.StateSubscribed:
-		return fail(name, "the session is %s", s.State)
+		return fail(name, "%s", inWords(s.State))
 	case len(s.Missing) > 0:
 		return fail(name, "the platform has not confirmed: %s", strings.Join(s.Missing, ", "))
 	case len(s.Contexts) == 0:

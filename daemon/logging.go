@@ -68,6 +68,8 @@ func (h *maskingHandler) maskAttr(a slog.Attr) slog.Attr {
 	switch v.Kind() {
 	case slog.KindString:
 		return slog.String(a.Key, h.mask(v.String()))
+	case slog.KindDuration:
+		return slog.String(a.Key, v.Duration().String()) // JSON would say nanoseconds
 	case slog.KindGroup:
 		attrs := v.Group()
 		masked := make([]slog.Attr, len(attrs))

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestLogMasksSecretsAndNumbersInForeignText(t *testing.T) {
@@ -38,10 +39,10 @@ func TestLogMasksSecretsAndNumbersInForeignText(t *testing.T) {
 func TestLogKeepsWhatIsNoSecret(t *testing.T) {
 	t.Parallel()
 	var out bytes.Buffer
-	log := slog.New(newMaskingHandler(slog.NewTextHandler(&out, nil), "", "abc"))
-	log.Info("abc+1 is a sum", "at", "2026-11-24T06:00:00+0100", "n", 12025550147, "err", error(nil))
+	log := slog.New(newMaskingHandler(slog.NewJSONHandler(&out, nil), "", "abc"))
+	log.Info("abc+1 is a sum", "at", "2026-11-24T06:00:00+0100", "n", 12025550147, "err", error(nil), "delay", 1500*time.Millisecond)
 	if got := out.String(); !strings.Contains(got, "abc+1 is a sum") || !strings.Contains(got, "+0100") ||
-		!strings.Contains(got, "n=12025550147") || !strings.Contains(got, "err=<nil>") {
+		!strings.Contains(got, `"n":12025550147`) || !strings.Contains(got, `"err":null`) || !strings.Contains(got, `"delay":"1.5s"`) {
 		t.Errorf("masked too much: %s", got)
 	}
 }

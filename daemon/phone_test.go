@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -240,4 +242,41 @@ func TestPlainPhoneAsksOneThingAtATime(t *testing.T) {
 			t.Errorf("when the lines were texted (-want +got):\n%s", diff)
 		}
 	})
+}
+
+func TestDevTouchesNothingOfTheWorld(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "signpost.yaml")
+	own := `signalwire: {space: example.signalwire.com, project: real, token: realtoken}
+relay: {url: "wss://relay.example/", ca_file: /nowhere.pem}
+store: sqlite:///var/lib/signpost/signpost.db
+http: {listen: "0.0.0.0:8377", token_file: /nowhere}
+contexts: {pizza: {handlers: [{reply: hi}]}}
+`
+	if err := os.WriteFile(path, []byte(own), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c := &cli{configPath: path, environ: func() []string { return []string{"SIGNALWIRE_JWT_TOKEN=realjwt", "SIGNALWIRE_SPACE=real"} }}
+	cfg, err := c.loadDev("ws://relay.test/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	type world struct {
+		Relay      RelayConfig
+		SignalWire SignalWireConfig
+		Store      string
+		Listen     string
+	}
+	want := world{
+		RelayConfig{URL: "ws://relay.test/", Insecure: true},
+		SignalWireConfig{Project: simProject, Token: simToken},
+		"memory:", "",
+	}
+	got := world{cfg.Relay, cfg.SignalWire, cfg.Store.Reveal(), cfg.HTTP.Listen}
+	if got != want {
+		t.Errorf("got %+v, token %q, jwt %q; want %+v", got, got.SignalWire.Token.Reveal(), got.SignalWire.JWT.Reveal(), want)
+	}
+	if names := cfg.ContextNames(); len(names) != 1 || names[0] != "pizza" {
+		t.Errorf("contexts %v, want the person's own", names)
+	}
 }
