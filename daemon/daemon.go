@@ -252,6 +252,10 @@ func (d *Daemon) listen() error {
 	if cfg.HTTP.Listen == "" {
 		return nil
 	}
+	if !loopbackListener(cfg.HTTP.Listen) && cfg.HTTP.Token == "" {
+		// LoadConfig refuses this too; a Config made in code has not been through it.
+		return exitf(ExitConfig, "http.listen can be reached by other machines, so that http.token is needed; set it, or listen on 127.0.0.1")
+	}
 	ln, err := net.Listen("tcp", cfg.HTTP.Listen)
 	if err != nil {
 		return exitf(ExitUnavailable, "listen on http.listen: %w; is another signpost running? Choose another address, or \"\" to turn the local HTTP endpoints off", err)

@@ -110,6 +110,19 @@ func TestTokenGuardsEverythingButTheProbes(t *testing.T) {
 	}
 }
 
+func TestOpenListenerNeedsAToken(t *testing.T) {
+	t.Parallel()
+	cfg := simConfig("ws://relay.test/")
+	cfg.HTTP.Listen = "0.0.0.0:0"
+	d, err := New(cfg, serving("support"), WithLogger(slog.New(slog.DiscardHandler)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Run(t.Context()); ExitCode(err) != ExitConfig || !strings.Contains(err.Error(), "http.token") || d.Addr() != nil {
+		t.Errorf("Run: got %v, want a refusal with the key to set", err)
+	}
+}
+
 func TestUnknownPathsSayWhatThereIs(t *testing.T) {
 	t.Parallel()
 	h := endpoints(t, HTTPConfig{Listen: "127.0.0.1:8377"})
