@@ -72,7 +72,7 @@ func parseError(method string, raw []byte) *Error {
 
 // checkResult reads code and message of a result, and returns an *Error if it
 // says no.
-func checkResult(method string, raw []byte) error {
+func checkResult(method string, raw []byte) *Error {
 	var f frame
 	if len(raw) == 0 || raw[0] != '{' || f.members(raw, 0, inResult) < 0 {
 		return nil // a result that is no object has no code, and no code is a yes

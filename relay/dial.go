@@ -45,7 +45,7 @@ func (c *Client) dial(ctx context.Context) (ws *websocket.Conn, conn *batchConn,
 	}
 	transport := &http.Transport{DialContext: borrow, DialTLSContext: borrow, DisableCompression: true}
 	defer transport.CloseIdleConnections()
-	ws, resp, err := websocket.Dial(ctx, c.ep.url, &websocket.DialOptions{
+	ws, resp, err := websocket.Dial(ctx, c.ep.url, &websocket.DialOptions{ //nolint:bodyclose // the library closes it
 		HTTPClient: &http.Client{
 			Transport: transport,
 			// A redirect could lead to another host, or out of TLS.

@@ -159,12 +159,8 @@ func (s *session) call(ctx context.Context, method string, params any, timeout t
 	if err != nil {
 		return nil, err
 	}
-	if err := checkResult(method, result); err != nil {
-		var e *Error
-		if errors.As(err, &e) {
-			s.c.clean(e)
-		}
-		return result, err
+	if e := checkResult(method, result); e != nil {
+		return nil, s.c.clean(e)
 	}
 	return result, nil
 }

@@ -3,6 +3,7 @@ package relay
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -53,9 +54,9 @@ func checkFrame(t *testing.T, data []byte) {
 	valid := json.Valid(data)
 	isObject := valid && bytes.TrimLeft(data, " \t\r\n")[0] == '{'
 	switch {
-	case !valid && err != errBadJSON:
+	case !valid && !errors.Is(err, errBadJSON):
 		t.Fatalf("%.200q: got %v, encoding/json calls it invalid", data, err)
-	case valid && !isObject && err != errNotObject:
+	case valid && !isObject && !errors.Is(err, errNotObject):
 		t.Fatalf("%.200q: got %v, want not an object", data, err)
 	case isObject && err != nil:
 		t.Fatalf("%.200q: got %v, encoding/json calls it valid", data, err)

@@ -32,15 +32,14 @@ const (
 // hand. It speaks WebSocket at the level of bytes, so that it can misbehave at
 // that level too.
 type space struct {
-	t        *testing.T
-	conns    chan *peer
-	room     int // bytes of the kernel's buffer, each way
-	mu       sync.Mutex
-	refuse   bool // connection refused
-	open     int  // connections not closed by the client
-	most     int  // the most that were ever open
-	dials    []time.Time
-	lastHead *http.Request
+	t      *testing.T
+	conns  chan *peer
+	room   int // bytes of the kernel's buffer, each way
+	mu     sync.Mutex
+	refuse bool // connection refused
+	open   int  // connections not closed by the client
+	most   int  // the most that were ever open
+	dials  []time.Time
 }
 
 func newSpace(t *testing.T) *space {

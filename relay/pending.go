@@ -49,8 +49,10 @@ func (p *pending) fail(err error) {
 // and nothing was or will be written.
 func (s *session) submit(id uuid.UUID, method string, params []byte, done func(Answer)) error {
 	if len(params) > maxOwnFrame {
-		return &Error{Method: method, Code: codeFrameTooLarge, Local: true,
-			Message: fmt.Sprintf("params of %d bytes; the limit is %d", len(params), maxOwnFrame)}
+		return &Error{
+			Method: method, Code: codeFrameTooLarge, Local: true,
+			Message: fmt.Sprintf("params of %d bytes; the limit is %d", len(params), maxOwnFrame),
+		}
 	}
 	s.mu.Lock()
 	if err := s.admit(); err != nil {
