@@ -1,0 +1,256 @@
+package sqlite
+
+import (
+	"database/sql/driver"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// The codes that are written without looking them up.
+const (
+	codeSending  = int64(2)
+	codeOpen     = int64(1)
+	codeAccepted = int64(2)
+)
+
+// attempt is an attempt and how its send stands.
+type attempt struct {
+	id, send  uuid.UUID
+	seq       int64 // the send's
+	inReplyTo string
+	status    messaging.Status // the send's
+	newest    bool             // in the send's own row; else it was retired by a newer one
+	settled   bool             // an older attempt than the newest was accepted after all
+	outcome   messaging.AttemptOutcome
+	state     messaging.State
+	messageID string
+
+	// Of the send's newest attempt, for one that was retired.
+	newestOutcome messaging.AttemptOutcome
+	newestState   messaging.State
+}
+
+// openMost bounds Store.open, far above what is unanswered at a time. Beyond it the journal
+// is read.
+const openMost = 10_000
+
+// opened remembers an attempt that the batch opens, so that its report need not read it.
+func (s *Store) opened(a *attempt) {
+	if len(s.open) >= openMost {
+		clear(s.open)
+	}
+	s.open[a.id] = a
+}
+
+func undecided(o messaging.AttemptOutcome) bool {
+	return o == messaging.OutcomeOpen || o == messaging.OutcomeInDoubt
+}
+
+// attempt finds an attempt by its id; nil if the journal has none. What memory holds of it
+// ends with the call, since the caller is about to change it.
+func (s *Store) attempt(id_ uuid.UUID) (*attempt, error) {
+	if a := s.open[id_]; a != nil {
+		delete(s.open, id_)
+		return a, nil
+	}
+	var row [10]driver.Value
+	newest, err := s.w.findAttempt.row(row[:8], id(id_))
+	if err != nil {
+		return nil, err
+	}
+	if !newest {
+		if found, err := s.w.findRetired.row(row[:], id(id_)); !found || err != nil {
+			return nil, err
+		}
+	}
+	a := &attempt{
+		id: id_, send: toID(row[0]), seq: toInt(row[1]), inReplyTo: toText[string](row[2]),
+		status: decode(statuses, row[3]), newest: newest, settled: row[4] != nil,
+		outcome: decode(outcomes, row[5]), state: decode(states, row[6]), messageID: toText[string](row[7]),
+	}
+	if !newest {
+		a.newestOutcome, a.newestState = decode(outcomes, row[8]), decode(states, row[9])
+	}
+	return a, nil
+}
+
+// byMessage finds an accepted attempt by the platform's message id.
+func (s *Store) byMessage(messageID string) (*attempt, error) {
+	hash := hashOf(messageID)
+	if messageID == "" || s.seen.new(hash) {
+		return nil, nil
+	}
+	var row [1]driver.Value
+	found, err := s.seen.sends.find(s.w.findMessage, row[:], hash, messageID)
+	if err == nil && !found {
+		found, err = s.w.findRetiredMessage.row(row[:], hash, messageID)
+	}
+	if !found || err != nil {
+		return nil, err
+	}
+	return s.attempt(toID(row[0]))
+}
+
+// arrived merges a state event into the attempt that it speaks of: the one its tag names,
+// else the one with its message id. It returns nil if there is none yet.
+func (s *Store) arrived(ev *messaging.Event, now time.Time) (*messaging.Merge, error) {
+	var a *attempt
+	var err error
+	if tag, ok := messaging.AttemptTag(ev.Tags); ok {
+		if a, err = s.attempt(tag); err != nil {
+			return nil, err
+		}
+	}
+	if a == nil {
+		if a, err = s.byMessage(ev.MessageID); a == nil || err != nil {
+			return nil, err
+		}
+	}
+	m := a.merge()
+	if a.outcome == messaging.OutcomeRejected {
+		return m, nil
+	}
+	return m, s.accept(a, ev.MessageID, ev.State, ev.Reason, now, m)
+}
+
+// merge tells how an attempt and its send stand.
+func (a *attempt) merge() *messaging.Merge {
+	return &messaging.Merge{
+		Ref:     messaging.SendRef{ID: a.send, Attempt: a.id, InReplyTo: a.inReplyTo},
+		Outcome: a.outcome, Status: a.status,
+	}
+}
+
+// accept records that an attempt was accepted, as an answer or a state proves it; state is
+// empty for an answer. It only ever moves forward (R47).
+func (s *Store) accept(a *attempt, messageID string, state messaging.State, reason string, now time.Time, m *messaging.Merge) error {
+	was := *a
+	a.outcome = messaging.OutcomeAccepted
+	if a.messageID == "" && messageID != "" {
+		a.messageID = messageID
+		earlier, err := s.takeEarly(messageID, now)
+		if err != nil {
+			return err
+		}
+		for _, st := range earlier {
+			m.Conflict = a.apply(st) || m.Conflict
+		}
+	}
+	m.Conflict = a.apply(state) || m.Conflict
+	switch {
+	case a.newest && a.settled:
+		// An older attempt has decided the send.
+	case !a.newest && a.newestOutcome == messaging.OutcomeAccepted && a.newestState.Rank() >= a.state.Rank():
+		// So has the newest.
+	default:
+		a.status = a.state.Status()
+	}
+	m.Outcome, m.Status, m.Advanced = a.outcome, a.status, a.status != was.status
+
+	changed := a.outcome != was.outcome || a.messageID != was.messageID
+	if !changed && a.state == was.state {
+		return nil
+	}
+	status, err := encode(statuses, a.status)
+	if err != nil {
+		return err
+	}
+	st, err := encode(states, a.state)
+	if err != nil {
+		return err
+	}
+	why := text(reason)
+	if a.state == was.state {
+		why = nil // it is the reason of a state that changed nothing
+	}
+	var hash driver.Value
+	if a.messageID != "" {
+		h := hashOf(a.messageID)
+		s.seen.add(h)
+		hash = h
+	}
+	if a.newest {
+		if changed {
+			return s.w.accept.exec(a.seq, status, codeAccepted, number(st), text(a.messageID), hash, why)
+		}
+		return s.w.advance.exec(a.seq, status, number(st), why)
+	}
+	if err := s.w.acceptRetired.exec(id(a.id), codeAccepted, number(st), text(a.messageID), hash, why); err != nil {
+		return err
+	}
+	s.forgetNewest(a.seq)
+	return s.w.settleSend.exec(a.seq, status)
+}
+
+// forgetNewest drops what memory holds of a send whose row changes behind its back.
+func (s *Store) forgetNewest(seq int64) {
+	for id, a := range s.open {
+		if a.seq == seq {
+			delete(s.open, id)
+		}
+	}
+}
+
+// apply moves the state forward. It reports a conflict: a second, different terminal state.
+func (a *attempt) apply(state messaging.State) (conflict bool) {
+	if state.Terminal() && a.state.Terminal() {
+		return state != a.state
+	}
+	if state.Rank() > a.state.Rank() {
+		a.state = state
+	}
+	return false
+}
+
+// report records what became of an attempt.
+func (s *Store) report(r *messaging.Report, now time.Time) error {
+	a, err := s.attempt(r.AttemptID)
+	if err != nil {
+		return err
+	}
+	if a == nil {
+		// Pruned, or of another journal. There is nothing to compare it with.
+		r.Merge = &messaging.Merge{Ref: messaging.SendRef{ID: r.SendID, Attempt: r.AttemptID}, Outcome: r.Outcome, Status: r.Status}
+		return nil
+	}
+	r.Merge = a.merge()
+	switch {
+	case r.Outcome == messaging.OutcomeAccepted && a.outcome != messaging.OutcomeRejected:
+		return s.accept(a, r.MessageID, "", "", now, r.Merge)
+	case undecided(a.outcome), r.Outcome == messaging.OutcomeRejected && a.outcome != messaging.OutcomeAccepted:
+		return s.conclude(a, r, now)
+	}
+	return nil // accepted and rejected stand; anything else gives way to neither
+}
+
+// conclude records an outcome other than accepted. The send follows it if it still waits
+// for this attempt.
+func (s *Store) conclude(a *attempt, r *messaging.Report, now time.Time) error {
+	before := a.status
+	var notBefore driver.Value
+	if a.newest && undecided(a.outcome) && !a.settled && !a.status.Terminal() {
+		if a.status = r.Status; a.status == messaging.StatusQueued {
+			notBefore = dueAt(r.NotBefore)
+		}
+	}
+	a.outcome = r.Outcome
+	r.Merge.Outcome, r.Merge.Status, r.Merge.Advanced = a.outcome, a.status, a.status != before
+	outcome, err := encode(outcomes, a.outcome)
+	if err != nil {
+		return err
+	}
+	if !a.newest {
+		return s.w.concludeRetired.exec(id(a.id), outcome, text(r.Code), text(r.Reason))
+	}
+	status, err := encode(statuses, a.status)
+	if err != nil {
+		return err
+	}
+	var doubted driver.Value
+	if a.outcome == messaging.OutcomeInDoubt {
+		doubted = now.UnixMilli()
+	}
+	return s.w.conclude.exec(a.seq, status, outcome, text(r.Code), text(r.Reason), doubted, notBefore)
+}

@@ -1,0 +1,97 @@
+package sqlite_test
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/messagingtest"
+	"github.com/signpost-sms/signpost/messaging/sqlite"
+)
+
+func newID() uuid.UUID { return uuid.Must(uuid.NewV7()) }
+
+// traffic makes the batches of messages that are answered by a chain which ends before
+// their append, and of the platform's answers.
+type traffic struct {
+	now      time.Time
+	owner    uuid.UUID
+	template *messaging.Event
+}
+
+func newTraffic() *traffic {
+	return &traffic{
+		now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC), owner: newID(),
+		template: messagingtest.NewMessage("support", "+12025550101", "+12025550100", "What are your hours on the day after tomorrow?"),
+	}
+}
+
+func (f *traffic) batches(size int) (in, out *messaging.Batch) {
+	f.now = f.now.Add(time.Millisecond)
+	in = &messaging.Batch{ID: newID(), Owner: f.owner, Now: f.now}
+	out = &messaging.Batch{ID: newID(), Owner: f.owner, Now: f.now}
+	for range size {
+		id := uuid.NewString() // as the platform's: in no order
+		ev := *f.template
+		ev.ID, ev.MessageID, ev.ReceivedAt = id, id, f.now
+		o := &messaging.Outgoing{
+			Send: messaging.Send{
+				ID: newID(), Key: id + "#0", InReplyTo: id, Context: "support", From: ev.To, To: ev.From, Body: "We're open Mon-Fri 9am-5pm",
+				Priority: messaging.PriorityReply, Category: messaging.CategoryReply, ExpiresAt: f.now.Add(time.Hour), CreatedAt: f.now,
+			},
+			Status: messaging.StatusSending,
+		}
+		o.Attempt = &messaging.Attempt{ID: newID(), SendID: o.ID, Number: 1, ClaimedAt: f.now}
+		in.Appends = append(in.Appends, &messaging.Append{Event: &ev, Outcome: &messaging.Outcome{Fate: messaging.FateDone, Sends: []*messaging.Outgoing{o}}})
+		out.Reports = append(out.Reports, &messaging.Report{
+			SendID: o.ID, AttemptID: o.Attempt.ID, Outcome: messaging.OutcomeAccepted, MessageID: uuid.NewString(), Status: messaging.StatusAccepted,
+		})
+	}
+	return in, out
+}
+
+// BenchmarkCommit is the way of a message: its append with its outcome and its claimed
+// send, then the answer, each in a batch with others. One operation is one message. The
+// batches are as large as a quiet and as a full engine makes them, and the journal is
+// empty or holds a million finished messages.
+func BenchmarkCommit(b *testing.B) {
+	for _, before := range []int{0, 1_000_000} {
+		for _, size := range []int{64, 256, 1024} {
+			b.Run(fmt.Sprintf("before=%d/batch=%d", before, size), func(b *testing.B) {
+				if before > 0 && testing.Short() {
+					b.Skip("filling the journal takes a minute")
+				}
+				s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "journal.db"), sqlite.Config{})
+				if err != nil {
+					b.Fatal(err)
+				}
+				defer s.Close()
+				f := newTraffic()
+				commit := func(batch *messaging.Batch) {
+					if err := s.Commit(context.Background(), batch); err != nil {
+						b.Fatal(err)
+					}
+				}
+				for n := 0; n < before; n += 4096 {
+					in, out := f.batches(4096)
+					commit(in)
+					commit(out)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				for n := 0; n < b.N; n += size {
+					b.StopTimer()
+					in, out := f.batches(min(size, b.N-n))
+					b.StartTimer()
+					commit(in)
+					commit(out)
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+			})
+		}
+	}
+}

@@ -1,0 +1,237 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net/url"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/pressly/goose/v3"
+	"github.com/signpost-sms/signpost/messaging"
+	sq "modernc.org/sqlite"
+)
+
+// Config tunes a Store. The zero value of every field means its documented default.
+type Config struct {
+	Logger *slog.Logger // slog.Default()
+	// DedupeFor is how far back a redelivered event is recognised at least, whatever is
+	// pruned. Default 7 days.
+	DedupeFor time.Duration
+	// Readers is how many connections read. Default 3.
+	Readers int
+}
+
+func (c Config) withDefaults() Config {
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	c.Logger = c.Logger.With("component", "sqlite")
+	if c.DedupeFor <= 0 {
+		c.DedupeFor = 7 * 24 * time.Hour
+	}
+	if c.Readers <= 0 {
+		c.Readers = 3
+	}
+	return c
+}
+
+// Store implements messaging.Store in a SQLite file. Its methods may be called
+// concurrently; commits wait for each other, readers for nobody.
+type Store struct {
+	path string
+	cfg  Config
+	lock *lock
+	read *sql.DB
+	now  atomic.Int64 // the newest Batch.Now, in milliseconds
+
+	rebuilds sync.WaitGroup
+	closing  context.Context
+	close    context.CancelFunc
+	closed   sync.Once
+
+	mu    sync.Mutex // guards the writer and everything below
+	w     *writer    // nil after a failure that it may not have survived
+	seen  seen
+	early early
+	open  map[uuid.UUID]*attempt // attempts that this process opened and that nothing has settled
+	seqs  []int64                // scratch: the batch's events
+	last  map[uuid.UUID]uuid.UUID
+	next  struct{ event, send int64 }
+}
+
+var _ messaging.Store = (*Store)(nil)
+
+// The settings of a connection. A commit must survive a power cut, so synchronous is FULL.
+const (
+	pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
+	// The writer checkpoints after 16 MiB instead of 4: a page that is written often, such
+	// as the end of a table, then goes to the file itself less often. Its cache holds the
+	// pages that a busy journal touches.
+	writing = "&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-8192)&_txlock=immediate"
+	reading = "&_pragma=query_only(1)&_pragma=cache_size(-1024)"
+)
+
+// oldest is the first version of SQLite without the bug by which a checkpoint could
+// overwrite newer pages.
+var oldest = [3]int{3, 51, 3}
+
+// applicationID marks our files in their header ("sgnp"), so that another program's is not
+// taken for ours.
+const applicationID = 0x73676e70
+
+// Open opens the database at path, and makes it with its directory if there is none. It
+// waits for nobody: a database that another process holds is an error. Every error says
+// what to do.
+func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
+	cfg = cfg.withDefaults()
+	resolved, l, err := prepare(path, cfg.Logger)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{path: resolved, cfg: cfg, lock: l, open: map[uuid.UUID]*attempt{}, last: map[uuid.UUID]uuid.UUID{}}
+	s.closing, s.close = context.WithCancel(context.Background())
+	if err := s.start(ctx); err != nil {
+		_ = s.Close()
+		if isDamage(err) {
+			return nil, damaged(resolved, err)
+		}
+		return nil, fmt.Errorf("sqlite: open %s: %w", resolved, err)
+	}
+	return s, nil
+}
+
+func (s *Store) dsn(options string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.path}).EscapedPath(), RawQuery: pragmas + options}
+	return u.String()
+}
+
+// start brings the schema up to date and reads what memory keeps of the journal.
+func (s *Store) start(ctx context.Context) error {
+	// The system call that SQLite's own builds use. It spares each commit the write of the
+	// file's times and is no less durable. Where there is none, fsync stays.
+	_, _ = sq.Fdatasync(true)
+	if err := s.migrate(ctx); err != nil {
+		return err
+	}
+	w, err := openWriter(s.dsn(writing))
+	if err != nil {
+		return err
+	}
+	s.w = w
+	if s.read, err = sql.Open("sqlite", s.dsn(reading)); err != nil {
+		return err
+	}
+	s.read.SetMaxOpenConns(s.cfg.Readers)
+	s.read.SetMaxIdleConns(s.cfg.Readers)
+	return s.recall(ctx)
+}
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+func (s *Store) migrate(ctx context.Context) error {
+	db, err := sql.Open("sqlite", s.dsn(writing))
+	if err != nil {
+		return err
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	var version string
+	var app, tables int64
+	if err := db.QueryRowContext(ctx, "SELECT sqlite_version(), (SELECT count(*) FROM sqlite_schema WHERE type = 'table')").Scan(&version, &tables); err != nil {
+		return err
+	}
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&app); err != nil {
+		return err
+	}
+	if app != applicationID && tables > 0 {
+		return errors.New("it is another program's database; give the daemon a path of its own")
+	}
+	if app != applicationID {
+		if _, err := db.ExecContext(ctx, "PRAGMA application_id = "+strconv.Itoa(applicationID)); err != nil {
+			return err
+		}
+	}
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
+	if err != nil {
+		return fmt.Errorf("read the migrations: %w", err)
+	}
+	has, want, err := p.GetVersions(ctx)
+	if err != nil {
+		return fmt.Errorf("read the schema's version: %w", err)
+	}
+	if has > want {
+		return fmt.Errorf("its schema is version %d and this program knows %d; run a newer program", has, want)
+	}
+	if _, err := p.Up(ctx); err != nil {
+		return fmt.Errorf("bring the schema to version %d: %w", want, err)
+	}
+	return nil
+}
+
+// checkVersion refuses a SQLite that may damage a database.
+func checkVersion(version string) error {
+	var v [3]int
+	for i, part := range strings.SplitN(version, ".", len(v)) {
+		n, err := strconv.Atoi(part)
+		if err != nil {
+			return fmt.Errorf("SQLite's version %q is not understood", version)
+		}
+		v[i] = n
+	}
+	for i := range v {
+		if v[i] != oldest[i] {
+			if v[i] < oldest[i] {
+				return fmt.Errorf("SQLite %s can damage a database when it checkpoints; build the program with %d.%d.%d or newer",
+					version, oldest[0], oldest[1], oldest[2])
+			}
+			break
+		}
+	}
+	return nil
+}
+
+// Traits implements messaging.Store.
+func (s *Store) Traits() messaging.Traits {
+	return messaging.Traits{Name: "sqlite", Durable: true, Blocking: true}
+}
+
+// Close waits for what runs and closes the database. Further calls do nothing.
+func (s *Store) Close() error {
+	var err error
+	s.closed.Do(func() {
+		s.close()
+		s.rebuilds.Wait()
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.read != nil {
+			err = s.read.Close()
+		}
+		if s.w != nil { // last, so that it checkpoints
+			err = errors.Join(err, s.w.close())
+			s.w = nil
+		}
+		s.lock.release()
+	})
+	if err != nil {
+		return fmt.Errorf("sqlite: close %s: %w", s.path, err)
+	}
+	return nil
+}
