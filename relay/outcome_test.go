@@ -54,7 +54,22 @@ func TestInFlightRequestsEndAtOnce_R34(t *testing.T) {
 // The kernel took part of the frames and then the peer was gone: exactly the
 // requests of which it has no byte are not sent.
 func TestLineBetweenNotSentAndInDoubt_R34(t *testing.T) {
-	for _, room := range []int{1, 150, 151, 1000, 3333, 20000} {
+	params := func(i int) []byte {
+		return fmt.Appendf(nil, `{"n":%d,"body":"%s"}`, i, strings.Repeat("x", i%97))
+	}
+	// Exactly the first n frames, so that the next one begins where the kernel
+	// ends.
+	exactly := func(n int) (room int) {
+		for i := range n {
+			size := len(appendRequest(nil, uuid.UUID{}, "messaging.send", params(i)))
+			room += 2 + 4 + size // header and mask
+			if size > 125 {
+				room += 2
+			}
+		}
+		return room
+	}
+	for _, room := range []int{1, 150, 151, 1000, 3333, 20000, exactly(1), exactly(2), exactly(100), exactly(101) - 1, exactly(101) + 1} {
 		synctestRun(t, fmt.Sprint(room), func(t *testing.T, sp *space) {
 			r := sp.run()
 			p := sp.ready()
@@ -72,7 +87,7 @@ func TestLineBetweenNotSentAndInDoubt_R34(t *testing.T) {
 			for i := range n {
 				id := uuid.New()
 				ids[id.String()] = i
-				r.Go(id, "messaging.send", fmt.Appendf(nil, `{"n":%d,"body":"%s"}`, i, strings.Repeat("x", i%97)), func(a Answer) {
+				r.Go(id, "messaging.send", params(i), func(a Answer) {
 					mu.Lock()
 					defer mu.Unlock()
 					if _, twice := outcomes[i]; twice {

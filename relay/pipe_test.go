@@ -20,10 +20,10 @@ func newPipe(room int) (a, b *pipeEnd) {
 
 type pipeEnd struct{ in, out *flow }
 
-func (e *pipeEnd) Read(p []byte) (int, error)  { return e.in.read(p) }
-func (e *pipeEnd) Write(p []byte) (int, error) { return e.out.write(p) }
-func (e *pipeEnd) LocalAddr() net.Addr         { return pipeAddr{} }
-func (e *pipeEnd) RemoteAddr() net.Addr        { return pipeAddr{} }
+func (e *pipeEnd) Read(p []byte) (int, error)        { return e.in.read(p) }
+func (e *pipeEnd) Write(p []byte) (int, error)       { return e.out.write(p) }
+func (e *pipeEnd) LocalAddr() net.Addr               { return pipeAddr{} }
+func (e *pipeEnd) RemoteAddr() net.Addr              { return pipeAddr{} }
 func (e *pipeEnd) SetReadDeadline(t time.Time) error { e.in.setDeadline(&e.in.readBy, t); return nil }
 
 func (e *pipeEnd) SetWriteDeadline(t time.Time) error {
