@@ -210,6 +210,7 @@ func TestWhereTheRecipientIs(t *testing.T) {
 		"ported, trusted":            {Config{Preset: Federal}, Recipient{Number: newYork}, "America/New_York", "2026-12-02 09:00", true, "", nil},
 		"ported, strict":             {Config{Preset: Federal, Ported: PortedStrict}, Recipient{Number: newYork}, "America/New_York", "2026-12-02 09:00", false, "quiet.federal", nil},
 		"ported, stored zone known":  {Config{Preset: Federal, Ported: PortedStrict}, Recipient{Number: newYork, Zone: "America/New_York"}, "America/New_York", "2026-12-02 09:00", true, "", nil},
+		"ported, zone without law":   {Config{Preset: Strict, Ported: PortedStrict}, Recipient{Number: newYork, Zone: "US/Eastern"}, "America/New_York", "2026-12-02 18:00", false, "quiet.strict.us-ri", []string{"US/Eastern"}},
 		"ported, Canada":             {Config{Preset: Federal, Ported: PortedStrict}, Recipient{Number: ontario}, "America/Toronto", "2026-12-02 08:30", false, "quiet.federal", nil},
 		"ported, one island":         {Config{Preset: Federal, Ported: PortedStrict}, Recipient{Number: "+18765550143"}, "America/Jamaica", "2026-12-02 08:00", true, "", []string{"America/Jamaica"}},
 		"no Sunday":                  {Config{Preset: Strict}, Recipient{Number: "+15045550143"}, "America/Chicago", "2026-12-06 14:00", false, "quiet.strict.us-la", nil},
@@ -316,6 +317,20 @@ func TestWindowsAtTheClockChange(t *testing.T) {
 	}
 }
 
+// A timeline is used for days: its end must be as good as its beginning.
+func TestQuestionsOfManyDays(t *testing.T) {
+	t.Parallel()
+	places := refPlaces(t, "US-TX", []string{"America/Chicago", "America/Denver"})
+	from := time.Date(2026, time.October, 20, 0, 0, 0, 0, time.UTC)
+	for _, preset := range presets {
+		h := mustNew(t, Config{Preset: preset})
+		for m := 0; m < 30*24*60; m += 30 {
+			now := from.Add(time.Duration(m) * time.Minute)
+			judge(t, "432", preset, places, now, h.Ask(now, Marketing, Recipient{Number: "+14325550143"}))
+		}
+	}
+}
+
 // The standard library is at a loss on the 366th day of a year.
 func TestLastDayOfLeapYear(t *testing.T) {
 	t.Parallel()
@@ -407,6 +422,9 @@ func TestCachesAreBounded(t *testing.T) {
 	now := at(t, "America/New_York", "2026-12-02 20:00")
 	for i := range 3 * questionsMost {
 		h.Ask(now, Marketing, Recipient{Number: "+12125550143", Zone: fmt.Sprintf("junk %d", i)})
+	}
+	if n := len(h.asked); n > questionsMost || n < 2 {
+		t.Errorf("%d questions are kept", n)
 	}
 	for name := range zones().bodies {
 		for region := range h.geo.regions {

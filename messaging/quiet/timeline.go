@@ -98,10 +98,7 @@ func newTimeline(places []ruled, now int64) *timeline {
 	for i := len(t.stretches) - 1; i >= 0; i-- {
 		s := &t.stretches[i]
 		if s.shut < 0 {
-			if i+1 == len(t.stretches) || t.stretches[i+1].shut >= 0 {
-				closes = end
-			}
-			opens = s.from
+			opens, closes = s.from, end
 			s.closes = closes
 		} else {
 			s.opens, s.closes = opens, closes
