@@ -15,8 +15,9 @@ import (
 // what people write; refer to that with {{.Body}}.
 //
 // A template whose result is blank sends nothing. Reply does not answer delivery states: the
-// answer would have states of its own, and those be answered again. It does not cut a result
-// that is too long: half a sentence is worse than a dead letter that says what to change.
+// answer would have states of its own, and those be answered again. A result of more than
+// [MaxReply] characters is cut there and ends with an ellipsis, and a warning is logged:
+// whoever wrote gets an answer all the same.
 func Reply(text string) messaging.Handler {
 	mw, err := (&ReplyOptions{Text: text}).Middleware(Env{Where: "handlers.Reply"})
 	if err != nil {

@@ -1,6 +1,8 @@
 package handlers_test
 
 import (
+	"fmt"
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -62,13 +64,22 @@ func TestReplyMedia(t *testing.T) {
 	}
 }
 
-func TestReplyThatIsTooLongIsDropped(t *testing.T) {
+func TestReplyThatIsTooLongIsCut(t *testing.T) {
 	t.Parallel()
-	rec, err := messagingtest.Run(handlers.Reply("You said: {{.Body}}"), message(strings.Repeat("x", 1600)))
-	if !messaging.IsDrop(err) || len(rec.Sends()) != 0 {
-		t.Fatalf("got %d sends, %v, want none and a Drop", len(rec.Sends()), err)
-	}
-	if strings.Contains(err.Error(), "xxx") {
-		t.Errorf("the error quotes the message: %v", err)
+	body := strings.Repeat("ü", handlers.MaxReply)
+	want := "You said: " + strings.Repeat("ü", handlers.MaxReply-11) + "…"
+	for _, text := range []string{"You said: {{.Body}}", "You said: {{lower .Body}}", "You said: {{range .Media}}{{.}}{{else}}{{$.Body}}{{end}}"} {
+		var j journal
+		mw := build(t, &handlers.ReplyOptions{Text: text}, handlers.Env{Where: "here", Logger: j.logger(slog.LevelInfo)})
+		if got := reply(t, mw(passed), message(body)); got != want {
+			t.Errorf("%s: got %d bytes, want %d that end with an ellipsis", text, len(got), len(want))
+		}
+		lines := j.records(t)
+		if len(lines) != 1 || lines[0]["level"] != "WARN" || lines[0]["characters_at_least"] != float64(handlers.MaxReply+10) || lines[0]["template"] != "here" {
+			t.Errorf("%s: got the log %v, want one warning with the place and the length", text, lines)
+		}
+		if strings.Contains(fmt.Sprint(lines), "üü") {
+			t.Errorf("%s: the log quotes the message: %v", text, lines)
+		}
 	}
 }

@@ -41,6 +41,7 @@ type Data struct {
 // the output and never parsed.
 type Template struct {
 	where string
+	env   Env // for its logger
 	// A text without actions is only this.
 	static string
 	// A template of texts and plain string fields, the usual case, is run from these
@@ -137,7 +138,7 @@ func where(env Env) string {
 
 // parseTemplate is ParseTemplate, whose errors do not name the place.
 func parseTemplate(text string, env Env) (*Template, error) {
-	t := &Template{where: where(env)}
+	t := &Template{where: where(env), env: env}
 	if !strings.Contains(text, "{{") {
 		t.static = text
 		if strings.TrimSpace(text) == "" {
@@ -168,8 +169,10 @@ func parseTemplate(text string, env Env) (*Template, error) {
 	return t, nil
 }
 
-// Execute fills the template in. The error names the template and how to mend it, never the
-// data; it is a [messaging.Drop], since the same message fails again.
+// Execute fills the template in. A result of more than [MaxReply] characters is cut there,
+// ends with an ellipsis and is logged as a warning with its length. The error names the
+// template and how to mend it, never the data; it is a [messaging.Drop], since the same
+// message fails again.
 func (t *Template) Execute(d *Data) (string, error) {
 	switch {
 	case t.full == nil:
@@ -193,8 +196,10 @@ func (t *Template) join(d *Data) (string, error) {
 		out.WriteString(d.plain(t.segments[i].field))
 	}
 	// No text has more characters than bytes.
-	if size > MaxReply && utf8.RuneCountInString(out.String()) > MaxReply {
-		return "", messaging.Drop(t.tooLong())
+	if size > MaxReply {
+		if n := utf8.RuneCountInString(out.String()); n > MaxReply {
+			return t.cut(out.String(), n), nil
+		}
 	}
 	return out.String(), nil
 }
@@ -204,7 +209,9 @@ func (t *Template) run(d *Data) (string, error) {
 	var out strings.Builder
 	switch err := t.full.Execute(&limited{w: &out, left: MaxReply}, d); {
 	case errors.Is(err, errTooLong):
-		return "", messaging.Drop(t.tooLong())
+		// The template was stopped there: how much more it would have written is unknown.
+		text := strings.ToValidUTF8(out.String(), "\uFFFD")
+		return t.cut(text, utf8.RuneCountInString(text)), nil
 	case err != nil:
 		// The reason may quote a value, that is, what somebody texted. The place is enough.
 		place, _ := templateFault(err)
@@ -216,7 +223,14 @@ func (t *Template) run(d *Data) (string, error) {
 // Static reports whether the template has no actions: every output is the same.
 func (t *Template) Static() bool { return t.full == nil }
 
-func (t *Template) tooLong() error { return fmt.Errorf("%s: %w", t.where, errTooLong) }
+// cut shortens a result to what the platform takes: whoever wrote gets an answer, and the log
+// says that it was not all of it. atLeast is how long the result would have been.
+func (t *Template) cut(text string, atLeast int) string {
+	text = cut(text, MaxReply)
+	t.env.logger().Warn("a reply is longer than the platform takes and was cut; shorten its template, for instance with {{truncate 100 .Body}}",
+		"component", "handlers", "template", t.where, "characters_at_least", atLeast, "limit", MaxReply)
+	return text
+}
 
 // location is how text/template begins its errors.
 var location = regexp.MustCompile(`^template: reply:(\d+)(?::\d+)?: (?:executing "[^"]*" (at <.*?>): )?`)
@@ -310,7 +324,8 @@ func samples(env Env) []sample {
 
 var errTooLong = fmt.Errorf("the reply has more than the %d characters that the platform takes: shorten the template, for instance with {{truncate 100 .Body}}", MaxReply)
 
-// limited lets a number of characters pass and then fails, which stops the template.
+// limited lets a number of characters pass. The write that exceeds it still passes and then
+// fails, which stops the template.
 type limited struct {
 	w    io.Writer
 	left int
@@ -323,8 +338,9 @@ func (l *limited) Write(p []byte) (int, error) {
 			l.left--
 		}
 	}
-	if l.left < 0 {
-		return 0, errTooLong
+	n, err := l.w.Write(p)
+	if err == nil && l.left < 0 {
+		err = errTooLong
 	}
-	return l.w.Write(p)
+	return n, err
 }
