@@ -78,15 +78,16 @@ func (s *Store) attempt(id_ uuid.UUID) (*attempt, error) {
 
 // byMessage finds an accepted attempt by the platform's message id.
 func (s *Store) byMessage(messageID string) (*attempt, error) {
-	hash := hashOf(messageID)
-	if messageID == "" || s.seen.new(hash) {
+	if messageID == "" {
 		return nil, nil
 	}
 	var row [1]driver.Value
-	found, err := s.seen.sends.find(s.w.findMessage, row[:], hash, messageID)
-	if err == nil && !found {
-		found, err = s.w.findRetiredMessage.row(row[:], hash, messageID)
-	}
+	found, err := s.find(hashOf(kindMessage, messageID), kindMessage, func(seq int64) (bool, error) {
+		if ok, err := s.w.findMessage.row(row[:], seq, messageID); ok || err != nil {
+			return ok, err
+		}
+		return s.w.findRetiredMessage.row(row[:], seq, messageID)
+	})
 	if !found || err != nil {
 		return nil, err
 	}
@@ -165,19 +166,16 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 	if a.state == was.state {
 		why = nil // it is the reason of a state that changed nothing
 	}
-	var hash driver.Value
-	if a.messageID != "" {
-		h := hashOf(a.messageID)
-		s.seen.add(h)
-		hash = h
+	if a.messageID != was.messageID {
+		s.ids.add(hashOf(kindMessage, a.messageID), kindMessage, a.seq)
 	}
 	if a.newest {
 		if changed {
-			return s.w.accept.exec(a.seq, status, codeAccepted, number(st), text(a.messageID), hash, why)
+			return s.w.accept.exec(a.seq, status, codeAccepted, number(st), text(a.messageID), why)
 		}
 		return s.w.advance.exec(a.seq, status, number(st), why)
 	}
-	if err := s.w.acceptRetired.exec(id(a.id), codeAccepted, number(st), text(a.messageID), hash, why); err != nil {
+	if err := s.w.acceptRetired.exec(id(a.id), codeAccepted, number(st), text(a.messageID), why); err != nil {
 		return err
 	}
 	s.forgetNewest(a.seq)

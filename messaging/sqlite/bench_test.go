@@ -83,14 +83,18 @@ func BenchmarkCommit(b *testing.B) {
 				}
 				b.ReportAllocs()
 				b.ResetTimer()
+				var used time.Duration
 				for n := 0; n < b.N; n += size {
 					b.StopTimer()
 					in, out := f.batches(min(size, b.N-n))
 					b.StartTimer()
+					began := cpu()
 					commit(in)
 					commit(out)
+					used += cpu() - began
 				}
 				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "messages/s")
+				b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/op")
 			})
 		}
 	}

@@ -46,10 +46,14 @@ func (s *Store) commit(b *messaging.Batch) error {
 		if err := s.apply(b); err != nil {
 			return err
 		}
+		if err := s.saveIDs(b.Now.UnixMilli()); err != nil {
+			return err
+		}
 		return s.w.saveBatch.exec(id(b.Owner), id(b.ID), b.Now.UnixMilli(), s.results(b))
 	}); err != nil {
 		return err
 	}
+	s.ids.committed()
 	s.last[b.Owner] = b.ID
 	s.now.Store(max(s.now.Load(), b.Now.UnixMilli()))
 	for i, a := range b.Appends {
@@ -57,7 +61,7 @@ func (s *Store) commit(b *messaging.Batch) error {
 			a.Event.Seq = s.seqs[i]
 		}
 	}
-	s.renew()
+	s.maintain()
 	return nil
 }
 
@@ -134,7 +138,7 @@ func (s *Store) abandon(next struct{ event, send int64 }, err error) {
 	}
 	s.next = next
 	clear(s.open)
-	// What the filter was given stays in it, and only makes it ask the disk.
+	s.ids.undo()
 	if early := s.recallEarly(); early != nil {
 		s.cfg.Logger.Warn("the states that overtook their reports cannot be read back", "path", s.path, "err", early)
 	}

@@ -15,11 +15,11 @@ type found struct {
 
 // event looks for an event by its id.
 func (s *Store) event(id string, hash int64) (found, bool, error) {
-	if s.seen.new(hash) {
+	if s.ids.new(hash) {
 		return found{}, false, nil
 	}
 	var row [3]driver.Value
-	ok, err := s.seen.events.find(s.w.findEvent, row[:], hash, id)
+	ok, err := s.find(hash, kindEvent, func(seq int64) (bool, error) { return s.w.findEvent.row(row[:], seq, id) })
 	f := found{seq: toInt(row[0]), from: toInt(row[1])}
 	f.afterEnd = f.from + toInt(row[2])
 	return f, ok, err
@@ -30,7 +30,7 @@ func (s *Store) event(id string, hash int64) (found, bool, error) {
 func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error) {
 	ev, o := a.Event, a.Outcome
 	a.Fresh, a.Merge = false, nil
-	hash := hashOf(ev.ID)
+	hash := hashOf(kindEvent, ev.ID)
 	if _, known, err := s.event(ev.ID, hash); err != nil {
 		return 0, err
 	} else if known {
@@ -39,10 +39,9 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 		}
 		return 0, nil
 	}
-	s.seen.add(hash)
 	seq = s.next.event
 	s.next.event++
-	s.seen.events.last = seq >> generation
+	s.ids.add(hash, kindEvent, seq)
 
 	var attempt, isEarly driver.Value
 	if ev.Kind == messaging.KindState {
@@ -83,7 +82,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	if err != nil {
 		return 0, err
 	}
-	err = s.w.insertEvent.exec(seq, ev.ID, hash, int64(ev.Kind), text(ev.Context), text(ev.MessageID), text(ev.From), text(ev.To),
+	err = s.w.insertEvent.exec(seq, ev.ID, int64(ev.Kind), text(ev.Context), text(ev.MessageID), text(ev.From), text(ev.To),
 		text(ev.Body), media, number(ev.Segments), tags, text(ev.State), text(ev.Reason), ev.ReceivedAt.UnixMilli(), millis(ev.SentAt),
 		bytes(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly)
 	if err != nil {
@@ -106,7 +105,7 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) error {
 	x.Lost = false
 	seq := ev.Seq
 	if seq == 0 { // not as it came from the journal
-		f, _, err := s.event(ev.ID, hashOf(ev.ID))
+		f, _, err := s.event(ev.ID, hashOf(kindEvent, ev.ID))
 		if err != nil {
 			return err
 		}

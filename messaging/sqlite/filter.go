@@ -5,9 +5,10 @@ import (
 	"encoding/binary"
 )
 
-// hashOf is 64 bits of an id. It is stored, so it never changes.
-func hashOf(s string) int64 {
-	sum := sha256.Sum256([]byte(s))
+// hashOf is 64 bits of an id of a kind. It is stored, so it never changes.
+func hashOf(kind int64, s string) int64 {
+	var small [128]byte
+	sum := sha256.Sum256(append(append(small[:0], byte(kind)), s...))
 	return int64(binary.LittleEndian.Uint64(sum[:]))
 }
 

@@ -36,6 +36,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 		return 0, errClosed
 	}
 	var total int64
+	var gone []segment
 	err := s.writable()
 	if err == nil {
 		err = s.transact(func() error {
@@ -46,12 +47,23 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 				}
 				total += n
 			}
+			window := s.now.Load() - s.cfg.DedupeFor.Milliseconds()
+			if gone, err = s.forgetIDs(min(window, before.UnixMilli())); err != nil {
+				return err
+			}
 			// Of processes that are long gone; a batch comes again soon or never.
-			return s.w.run(`DELETE FROM batches WHERE committed_at < ?`, s.now.Load()-s.cfg.DedupeFor.Milliseconds())
+			return s.w.run(`DELETE FROM batches WHERE committed_at < ?`, window)
 		})
 	}
 	if err != nil {
 		return 0, fmt.Errorf("prune: %w", classify(s.path, err))
+	}
+	if len(gone) > 0 {
+		s.ids.replace(gone, segment{})
+		if !s.ids.busy {
+			s.ids.busy = true
+			s.background.Go(func() { s.keepUp(false) })
+		}
 	}
 	return total, nil
 }

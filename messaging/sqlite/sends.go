@@ -64,7 +64,7 @@ func (s *Store) planOne(ev *messaging.Event, out *messaging.Outgoing) (planned, 
 	if out.Key == "" {
 		return p, nil
 	}
-	p.hash = hashOf(out.Key)
+	p.hash = hashOf(kindKey, out.Key)
 	if ev != nil && out.InReplyTo == ev.ID {
 		if of, n, ok := replyKey(out.Key); ok && of == ev.ID {
 			p.reply, p.ordinal = true, n
@@ -93,8 +93,9 @@ func replyKey(key string) (event string, ordinal int64, ok bool) {
 // key finds the send that has a key, among the replies too if it may be one's.
 func (s *Store) key(key string, hash int64, replies bool) (seq int64, found bool, err error) {
 	var row [1]driver.Value
-	if !s.seen.new(hash) {
-		if found, err = s.seen.sends.find(s.w.findKey, row[:], hash, key); found || err != nil {
+	if !s.ids.new(hash) {
+		found, err = s.find(hash, kindKey, func(seq int64) (bool, error) { return s.w.findKey.row(row[:], seq, key) })
+		if found || err != nil {
 			return toInt(row[0]), found, err
 		}
 	}
@@ -105,7 +106,7 @@ func (s *Store) key(key string, hash int64, replies bool) (seq int64, found bool
 	if !ok {
 		return 0, false, nil
 	}
-	ev, known, err := s.event(of, hashOf(of))
+	ev, known, err := s.event(of, hashOf(kindEvent, of))
 	if !known || err != nil {
 		return 0, false, err
 	}
@@ -126,14 +127,13 @@ func (s *Store) insert(p *planned) error {
 	o := p.out
 	seq := s.next.send
 	s.next.send++
-	s.seen.sends.last = seq >> generation
-	var key, hash, ordinal driver.Value
+	var key, ordinal driver.Value
 	switch {
 	case p.reply:
 		ordinal = p.ordinal
 	case o.Key != "":
-		key, hash = o.Key, p.hash
-		s.seen.add(p.hash)
+		key = o.Key
+		s.ids.add(p.hash, kindKey, seq)
 	}
 	media, err := list(o.Media)
 	if err != nil {
@@ -151,7 +151,7 @@ func (s *Store) insert(p *planned) error {
 	if a := o.Attempt; a != nil {
 		attemptID, attemptNumber, claimedAt, outcome = id(a.ID), int64(a.Number), millis(a.ClaimedAt), codeOpen
 	}
-	err = s.w.insertSend.exec(seq, id(o.ID), key, hash, ordinal, text(o.Context), text(o.From), text(o.To), text(o.Body), media, tags,
+	err = s.w.insertSend.exec(seq, id(o.ID), key, ordinal, text(o.Context), text(o.From), text(o.To), text(o.Body), media, tags,
 		number(o.Priority), text(o.Category), dueAt(o.NotBefore), millis(o.ExpiresAt), text(o.InReplyTo), millis(o.CreatedAt),
 		status, text(o.Reason), attemptID, attemptNumber, claimedAt, outcome)
 	if err != nil {
@@ -180,7 +180,7 @@ func (s *Store) enqueue(q *messaging.Enqueue) error {
 
 // existing reads the send that has a key.
 func (s *Store) existing(key string) (*messaging.Send, error) {
-	seq, found, err := s.key(key, hashOf(key), true)
+	seq, found, err := s.key(key, hashOf(kindKey, key), true)
 	if !found || err != nil {
 		return nil, err
 	}

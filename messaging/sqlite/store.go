@@ -54,14 +54,14 @@ type Store struct {
 	read *sql.DB
 	now  atomic.Int64 // the newest Batch.Now, in milliseconds
 
-	rebuilds sync.WaitGroup
-	closing  context.Context
-	close    context.CancelFunc
-	closed   sync.Once
+	background sync.WaitGroup
+	closing    context.Context
+	close      context.CancelFunc
+	closed     sync.Once
 
 	mu    sync.Mutex // guards the writer and everything below
 	w     *writer    // nil after a failure that it may not have survived
-	seen  seen
+	ids   ids
 	early early
 	open  map[uuid.UUID]*attempt // attempts that this process opened and that nothing has settled
 	seqs  []int64                // scratch: the batch's events
@@ -217,8 +217,10 @@ func (s *Store) Traits() messaging.Traits {
 func (s *Store) Close() error {
 	var err error
 	s.closed.Do(func() {
-		s.close()
-		s.rebuilds.Wait()
+		s.mu.Lock()
+		s.close() // under the lock, so that nothing new begins in the background
+		s.mu.Unlock()
+		s.background.Wait()
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.read != nil {

@@ -28,6 +28,8 @@ type writer struct {
 	findAttempt, findRetired, findMessage, findRetiredMessage             *stmt
 	accept, advance, acceptRetired, settleSend, conclude, concludeRetired *stmt
 
+	findIDs, insertIDs, insertTail *stmt
+
 	findBatch, saveBatch *stmt
 }
 

@@ -1,15 +1,14 @@
 -- The journal. Times are Unix milliseconds, ids UUIDv7 as 16 bytes, lists JSON; NULL is
 -- the zero value. The codes of fate, status, outcome and state are in codes.go.
 --
--- Finished rows are in no index that is read at work: the partial indexes hold what is
--- unfinished, and the indexes over hashes are cut into generations of 16384 rows, so that
--- an insert touches the few pages of the newest one however long the journal has grown.
+-- Finished rows are in no index that a message meets at work: the partial indexes hold what
+-- is unfinished, the others grow at their end, and ids that come in no order are collected
+-- in memory and written by the thousand.
 
 -- +goose Up
 CREATE TABLE events (
 	seq         INTEGER PRIMARY KEY, -- arrival order
 	id          TEXT    NOT NULL,
-	hash        INTEGER NOT NULL,    -- of the id
 	kind        INTEGER NOT NULL,    -- 1 message, 2 state
 	context     TEXT,
 	message_id  TEXT,
@@ -35,7 +34,6 @@ CREATE TABLE events (
 	attempt_id  BLOB,                -- of a state: the attempt that it speaks of
 	early       INTEGER              -- 1 for a state that waits for a report to come
 );
-CREATE INDEX events_hash       ON events((seq >> 14), hash);
 CREATE INDEX events_unfinished ON events(seq) WHERE fate = 0;
 CREATE INDEX events_attempt    ON events(attempt_id) WHERE attempt_id IS NOT NULL;
 CREATE INDEX events_early      ON events(seq) WHERE early = 1;
@@ -44,7 +42,6 @@ CREATE TABLE sends (
 	seq            INTEGER PRIMARY KEY, -- commit order
 	id             BLOB    NOT NULL,
 	key            TEXT,    -- NULL if there is none, or if it is in_reply_to#ordinal
-	key_hash       INTEGER,
 	ordinal        INTEGER,
 	context        TEXT,
 	from_number    TEXT,
@@ -68,14 +65,11 @@ CREATE TABLE sends (
 	doubted_at     INTEGER,
 	code           TEXT,
 	message_id     TEXT,
-	message_hash   INTEGER,
 	state          INTEGER,
 	settled        INTEGER  -- 1 once an attempt before the newest was accepted after all
 );
 CREATE UNIQUE INDEX sends_id      ON sends(id);
 CREATE UNIQUE INDEX sends_attempt ON sends(attempt_id) WHERE attempt_id IS NOT NULL;
-CREATE INDEX sends_key            ON sends((seq >> 14), key_hash) WHERE key_hash IS NOT NULL;
-CREATE INDEX sends_message        ON sends((seq >> 14), message_hash) WHERE message_hash IS NOT NULL;
 CREATE INDEX sends_queued         ON sends(not_before, seq) WHERE status = 1;
 CREATE INDEX sends_open           ON sends(seq) WHERE status IN (2, 3);
 
@@ -88,11 +82,27 @@ CREATE TABLE attempts (
 	code         TEXT,
 	reason       TEXT,
 	message_id   TEXT,
-	message_hash INTEGER,
 	state        INTEGER
 ) WITHOUT ROWID;
-CREATE INDEX attempts_send    ON attempts(send_seq);
-CREATE INDEX attempts_message ON attempts(message_hash) WHERE message_hash IS NOT NULL;
+CREATE INDEX attempts_send ON attempts(send_seq);
+
+-- Where the ids of events, the keys of sends and the platform's ids of messages are found:
+-- 16 bytes for each, its hash and (seq << 2 | kind). What a commit adds is a row of ids_tail;
+-- when enough has come together it becomes a segment, whose entries lie in rows by the first
+-- bits of their hashes, under (segment << 20 | bits). Segments are merged into larger ones.
+CREATE TABLE ids_tail (
+	serial  INTEGER PRIMARY KEY,
+	entries BLOB    NOT NULL
+);
+CREATE TABLE ids (
+	key     INTEGER PRIMARY KEY,
+	entries BLOB    NOT NULL
+);
+CREATE TABLE segments (
+	id     INTEGER PRIMARY KEY,
+	level  INTEGER NOT NULL,
+	newest INTEGER NOT NULL -- when the newest of its entries came
+);
 
 -- The newest batch of each owner and what it was told, for a batch that comes again.
 CREATE TABLE batches (
@@ -120,6 +130,9 @@ CREATE TABLE marks (
 DROP TABLE marks;
 DROP TABLE stragglers;
 DROP TABLE batches;
+DROP TABLE segments;
+DROP TABLE ids;
+DROP TABLE ids_tail;
 DROP TABLE attempts;
 DROP TABLE sends;
 DROP TABLE events;
