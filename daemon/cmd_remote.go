@@ -94,22 +94,22 @@ func (c *cli) ask(ctx context.Context, method, path string) (code int, body []by
 	if err != nil {
 		return 0, nil, err
 	}
-	if cfg.HTTP.Listen == "" {
+	if cfg.Listen == "" {
 		return 0, nil, exitf(ExitUnavailable, "http.listen is empty, so the daemon cannot be asked; set it, or send the daemon SIGHUP to reload")
 	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+dialable(cfg.HTTP.Listen)+path, http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+dialable(cfg.Listen)+path, http.NoBody)
 	if err != nil {
 		return 0, nil, exitf(ExitConfig, "http.listen is no address: %w", err)
 	}
-	if cfg.HTTP.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+cfg.HTTP.Token.Reveal())
+	if cfg.Token != "" {
+		req.Header.Set("Authorization", "Bearer "+cfg.Token.Reveal())
 	}
 	client := &http.Client{Transport: &http.Transport{}} // no proxy: the daemon is on this machine
 	resp, err := client.Do(req)
 	if err != nil {
-		return 0, nil, exitf(ExitUnavailable, "no daemon answers on %s: %w; is signpost running with this configuration?", cfg.HTTP.Listen, errors.Unwrap(err))
+		return 0, nil, exitf(ExitUnavailable, "no daemon answers on %s: %w; is signpost running with this configuration?", cfg.Listen, errors.Unwrap(err))
 	}
 	defer resp.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(resp.Body, httpMaxBody))

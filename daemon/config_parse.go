@@ -122,6 +122,22 @@ func (d *document) parse(report func(Finding)) {
 	d.root = first.Content[0]
 }
 
+// section gives the text of one section alone, in lines of its own at their old places.
+func (d *document) section(name string) []byte {
+	text := make([]byte, 0, len(d.text))
+	within := false
+	for line := range bytes.Lines(d.text) {
+		if c := line[0]; c != ' ' && c != '\t' && c != '\n' && c != '\r' && c != '#' {
+			within = bytes.HasPrefix(line, []byte(name+":"))
+		}
+		if !within {
+			line = []byte("\n")
+		}
+		text = append(text, line...)
+	}
+	return text
+}
+
 // foreignBytes finds what no text file has; an empty message if there is nothing.
 func foreignBytes(text []byte) (at int, message string) {
 	for i := 0; i < len(text); {

@@ -48,9 +48,38 @@ func (c *cli) loadToRun() (loaded, error) {
 	return c.load(Source{ContextsInCode: c.setup != nil})
 }
 
-// loadToAsk is load for a command that only wants to find the running daemon.
-func (c *cli) loadToAsk() (loaded, error) {
-	return c.load(Source{ContextsInCode: true, NoCredentials: true})
+// loadToAsk gives what a command needs to find the running daemon: http.listen and
+// http.token. Whatever else is wrong with the file is for the daemon to judge and to report;
+// it runs with an older state of it.
+func (c *cli) loadToAsk() (HTTPConfig, error) {
+	path, err := c.findConfig()
+	if err != nil {
+		return HTTPConfig{}, err
+	}
+	return whereToAsk(Source{Path: path, Environ: c.environ(), NoCredentials: true})
+}
+
+// whereToAsk is LoadConfig for the section http alone.
+func whereToAsk(src Source) (HTTPConfig, error) {
+	const section = "http"
+	l := newLoader(src, nil)
+	l.readFile()
+	if l.broken && l.doc != nil && l.doc.root == nil {
+		// Not even YAML. The section itself may be well all the same.
+		src.Text = l.doc.section(section)
+		l = newLoader(src, nil)
+		l.readFile()
+	}
+	l.readEnvironment()
+	l.resolveSecrets()
+	l.dropOverridden()
+	var ours Findings
+	for _, f := range l.findings {
+		if strings.HasPrefix(f.Key, section+".") && f.Rule != "unknown-key" {
+			ours = append(ours, f)
+		}
+	}
+	return l.cfg.HTTP, ours.Err()
 }
 
 // findConfig gives the path of the configuration file to read; empty if there is none.

@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -259,14 +261,32 @@ func TestReloadCommandReportsFindings(t *testing.T) {
 	configFile(t, path, listen, "support")
 	p := launch(t, space, "signpost", "run", "--config", path)
 	p.expect(`"msg":"ready"`)
-	// The daemon's own file breaks; the command finds the daemon through another one.
-	if err := os.WriteFile(path, []byte("nonsense: 1\n"), 0o600); err != nil {
+	// The file breaks, in the values and then as YAML: the command finds the daemon all the
+	// same, and it is the daemon that says what is wrong.
+	for broken, where := range map[string]string{
+		"http: {listen: '" + listen + "'}\nnonsense: 1\n":                  "signpost.yaml:2:1",
+		"brand: 'x\n'y\nhttp:\n  listen: " + listen + "\nlog: {level: [\n": "signpost.yaml:",
+	} {
+		if err := os.WriteFile(path, []byte(broken), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, out := command(t, dir, "reload")
+		if code != ExitConfig || !strings.Contains(out, where) || !strings.Contains(out, "reload: ") {
+			t.Errorf("reload of %q: exit code %d, want %d and %q from the daemon:\n%s", broken, code, ExitConfig, where, out)
+		}
+		p.expect("reload failed")
+		if code, out := command(t, dir, "health"); code != ExitOK || !strings.Contains(out, "ok   subscribed") {
+			t.Errorf("health beside %q: exit code %d:\n%s", broken, code, out)
+		}
+	}
+	resp, err := http.Get("http://" + listen + "/metrics")
+	if err != nil {
 		t.Fatal(err)
 	}
-	other := filepath.Join(dir, "other.yaml")
-	configFile(t, other, listen, "support")
-	if code, out := command(t, dir, "reload", "--config", other); code != ExitConfig || !strings.Contains(out, "signpost.yaml:1:1") {
-		t.Errorf("reload of a broken file: exit code %d, want %d:\n%s", code, ExitConfig, out)
+	defer resp.Body.Close()
+	metrics, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(metrics), "signpost_config_last_reload_successful 0") {
+		t.Errorf("the metrics do not tell of the broken file: %v", err)
 	}
 	p.signal(syscall.SIGTERM)
 	if code, said := p.exit(); code != ExitOK {
