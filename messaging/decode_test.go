@@ -55,19 +55,27 @@ func TestDecodeEvent(t *testing.T) {
 			SentAt: time.Unix(1790000004, 5e8).UTC(),
 		}},
 		{"null body and lists_R41", KindMessage, inboundWith(`,"body":null,"media":null,"tags":null,"segments":null`), &base},
-		{"media as objects_R41", KindMessage, inboundWith(`,"media":[{"url":"https://a.example/1"},{"size":3},"https://a.example/2"]`),
-			with(func(e *Event) { e.Media = []string{"https://a.example/1", "https://a.example/2"} })},
-		{"media as one string_R41", KindMessage, inboundWith(`,"media":"https://a.example/1"`),
-			with(func(e *Event) { e.Media = []string{"https://a.example/1"} })},
+		{
+			"media as objects_R41", KindMessage, inboundWith(`,"media":[{"url":"https://a.example/1"},{"size":3},"https://a.example/2"]`),
+			with(func(e *Event) { e.Media = []string{"https://a.example/1", "https://a.example/2"} }),
+		},
+		{
+			"media as one string_R41", KindMessage, inboundWith(`,"media":"https://a.example/1"`),
+			with(func(e *Event) { e.Media = []string{"https://a.example/1"} }),
+		},
 		{"numbers as strings_R41", KindMessage, inboundWith(`,"segments":"2"`), with(func(e *Event) { e.Segments = 2 })},
 		{"text as a number_R41", KindMessage, inboundWith(`,"body":12345678901234567890`), with(func(e *Event) { e.Body = "12345678901234567890" })},
 		{"NUL and invalid UTF-8", KindMessage, inboundWith(`,"body":"a\u0000b` + "\xff" + `c"`), with(func(e *Event) { e.Body = "ab\uFFFDc" })},
 		{"duplicate names", KindMessage, inboundWith(`,"body":"one","body":"two"`), with(func(e *Event) { e.Body = "two" })},
 		{"names of the documents", KindMessage, `{"params":{"params":{"id":"m","from":"+12025550101","to":"+12025550102","context":"outer"}}}`, &base},
-		{"state under its other name", KindState, `{"params":{"params":{"message_id":"m","state":"sent"}}}`,
-			&Event{ID: "m/sent", MessageID: "m", Kind: KindState, State: StateSent, ReceivedAt: readAt}},
-		{"legacy tag", KindState, `{"params":{"params":{"message_id":"m","message_state":"sent","tag":"x"}}}`,
-			&Event{ID: "m/sent", MessageID: "m", Kind: KindState, State: StateSent, Tags: []string{"x"}, ReceivedAt: readAt}},
+		{
+			"state under its other name", KindState, `{"params":{"params":{"message_id":"m","state":"sent"}}}`,
+			&Event{ID: "m/sent", MessageID: "m", Kind: KindState, State: StateSent, ReceivedAt: readAt},
+		},
+		{
+			"legacy tag", KindState, `{"params":{"params":{"message_id":"m","message_state":"sent","tag":"x"}}}`,
+			&Event{ID: "m/sent", MessageID: "m", Kind: KindState, State: StateSent, Tags: []string{"x"}, ReceivedAt: readAt},
+		},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

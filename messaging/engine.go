@@ -52,6 +52,7 @@ type Engine struct {
 	tallies   counts
 	work      context.Context
 	traced    bool
+	debug     bool // debug records are wanted, as far as was known a second ago
 	publish   atomic.Pointer[EngineStatus]
 	published time.Time
 }
@@ -136,10 +137,17 @@ func (e *Engine) Run(stop, work context.Context) error {
 		e.turn()
 		if e.draining && e.drained() {
 			e.refresh()
+			if n := e.out.doubting; n > 0 && !e.traits.Durable {
+				return fmt.Errorf("%w: %d sends in doubt, which nobody will settle", ErrDrainIncomplete, n)
+			}
 			return nil
 		}
 	}
 }
+
+// lastGrace is how long the end of Run waits for handlers whose context has ended. It is
+// short, since whoever ends the work wants to be gone.
+const lastGrace = time.Second
 
 // awaitHandlers gives the handlers, whose context has ended, a moment to return.
 func (e *Engine) awaitHandlers() {
@@ -148,7 +156,7 @@ func (e *Engine) awaitHandlers() {
 		e.handlers.Wait()
 		close(gone)
 	}()
-	grace := time.NewTimer(e.cfg.HandlerGrace)
+	grace := time.NewTimer(lastGrace)
 	defer grace.Stop()
 	select {
 	case <-gone:

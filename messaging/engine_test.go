@@ -158,7 +158,11 @@ func startOn(t *testing.T, store *messagingtest.FaultyStore, h messaging.Handler
 func (b *bench) end() {
 	b.t.Helper()
 	b.stop()
-	if err := <-b.result; err != nil {
+	err := <-b.result
+	if b.eng.Status().InDoubt > 0 && errors.Is(err, messaging.ErrDrainIncomplete) {
+		err = nil // memory takes its doubts with it, and Run says so
+	}
+	if err != nil {
 		b.t.Errorf("Run: %v", err)
 	}
 	s := b.eng.Status()
@@ -226,9 +230,8 @@ func TestReplyLeavesOnce(t *testing.T) {
 				}
 				f := sent[0]
 				diff(t, "send", []string{ours, "+12025550101", "You said: hi", "sp-" + f.id.String()}, []string{f.From, f.To, f.Body, f.Tags[0]})
-				s := b.eng.Status()
 				b.end()
-				s = b.eng.Status()
+				s := b.eng.Status()
 				diff(t, "received, duplicates, answered", []int64{1, 3, 1}, []int64{s.Received, s.Duplicates, s.Answered})
 			})
 		})
@@ -277,9 +280,9 @@ func TestConversationsKeepOrderAndNeverWaitForEachOther(t *testing.T) {
 
 func TestInstantChainsKeepOrderBehindOrdinaryEvents(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		b := start(t, messaging.HandlerFunc(func(_ context.Context, w messaging.Responder, ev *messaging.Event) error {
+		b := start(t, messaging.HandlerFunc(func(ctx context.Context, w messaging.Responder, ev *messaging.Event) error {
 			time.Sleep(time.Second)
-			return echo(nil, w, ev)
+			return echo(ctx, w, ev)
 		}), messaging.Config{})
 		b.inbound("a", "+12025550101", "a")
 		synctest.Wait()
@@ -809,12 +812,12 @@ func TestTraceTellsTheLifeOfAMessage(t *testing.T) {
 		var got []string
 		for _, tr := range b.traces {
 			if tr.Inbound != nil {
-				got = append(got, fmt.Sprintf("inbound %s fate %d sends %d", tr.Inbound.Event.ID, tr.Inbound.Outcome.Fate, len(tr.Inbound.Outcome.Sends)))
+				got = append(got, fmt.Sprintf("inbound %s fate %s sends %d", tr.Inbound.Event.ID, tr.Inbound.Outcome.Fate, len(tr.Inbound.Outcome.Sends)))
 			}
 			if tr.Send != nil {
 				got = append(got, fmt.Sprintf("send for %s %s", tr.Send.InReplyTo, tr.Send.Status))
 			}
 		}
-		diff(t, "traces", []string{"inbound m1 fate 1 sends 1", "send for m1 sending", "send for m1 accepted", "send for m1 delivered"}, got)
+		diff(t, "traces", []string{"inbound m1 fate done sends 1", "send for m1 sending", "send for m1 accepted", "send for m1 delivered"}, got)
 	})
 }

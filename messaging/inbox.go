@@ -98,6 +98,7 @@ func (e *Engine) admit(a *arrival) {
 	p := &appending{Append: ap, arrival: a}
 	switch h := e.handlerFor(ev); {
 	case a.dead != "":
+		e.cfg.Logger.Error("event cannot be read; it is kept as a dead letter", "event_id", ev.ID, "context", ev.Context, "err", a.dead)
 		ap.Outcome = &Outcome{Fate: FateDead, Err: a.dead}
 	case h == nil:
 		ap.Outcome = &Outcome{Fate: FateDone}
@@ -155,7 +156,7 @@ func (e *Engine) taken(p *appending) {
 	case KindMessage:
 		e.tallies.received++
 		e.tallies.waiting++
-		e.cfg.Metrics.inbound.WithLabelValues(ev.Context).Inc()
+		e.cfg.Metrics.of(ev.Context).inbound.Inc()
 		if !ev.SentAt.IsZero() {
 			e.cfg.Metrics.lag.Observe(max(ev.ReceivedAt.Sub(ev.SentAt), 0).Seconds())
 		}
@@ -164,6 +165,9 @@ func (e *Engine) taken(p *appending) {
 		if p.Merge != nil {
 			ev.Send = &p.Merge.Ref
 			e.merged(p.Merge, ev)
+			if p.Merge.Advanced {
+				e.cfg.Metrics.delivered(p.Merge.Ref.ID, ev.State, e.now)
+			}
 		}
 	}
 	switch {

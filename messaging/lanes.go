@@ -165,7 +165,7 @@ func (e *Engine) start(t *talk, it *item) {
 	e.handlers.Go(func() {
 		defer cancel()
 		err := protect(ctx, h, r.resp, ev)
-		e.cfg.Metrics.handler.WithLabelValues(ev.Context).Observe(time.Since(began).Seconds())
+		e.cfg.Metrics.of(ev.Context).handler.Observe(time.Since(began).Seconds())
 		e.post(func() {
 			if r.over {
 				e.abandoned.Add(-1)
@@ -222,12 +222,12 @@ func (e *Engine) judge(it *item, err error) *Outcome {
 	}
 	ev := it.ev
 	o := &Outcome{Fate: FateRetry, Attempt: it.runs + 1, Err: publicText(err)}
-	m := e.cfg.Metrics
-	m.handlerErrors.WithLabelValues(ev.Context).Inc()
+	m := e.cfg.Metrics.of(ev.Context)
+	m.errors.Inc()
 	log := e.cfg.Logger.With("context", ev.Context, "event_id", ev.ID, "attempt", o.Attempt)
 	var p *PanicError
 	if errors.As(err, &p) {
-		m.panics.WithLabelValues(ev.Context).Inc()
+		m.panics.Inc()
 		log.Error("handler panicked", "err", o.Err, "stack", string(p.Stack))
 	}
 	delay, instructed := RetryDelay(err)
@@ -295,9 +295,11 @@ func (e *Engine) release(t *talk, it *item) {
 // outcome empty when the chain fails, so that the event goes the ordinary way.
 func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
 	resp := &responder{ev: ap.Event}
+	began := time.Now()
 	if err := protect(e.work, h, resp, ap.Event); err != nil {
 		return nil
 	}
+	e.cfg.Metrics.of(ap.Event.Context).handler.Observe(time.Since(began).Seconds())
 	sends, misuse := resp.seal()
 	if misuse != nil {
 		return nil
@@ -356,7 +358,7 @@ func (e *Engine) concluded(ev *Event, o *Outcome, flights []*flight) {
 		switch {
 		case o.Fate == FateDead:
 			e.tallies.dead++
-			e.cfg.Metrics.dead.WithLabelValues(ev.Context).Inc()
+			e.cfg.Metrics.of(ev.Context).dead.Inc()
 		case len(flights) == 0:
 			e.tallies.nothing++
 		default:
@@ -371,6 +373,10 @@ func (e *Engine) concluded(ev *Event, o *Outcome, flights []*flight) {
 }
 
 func (e *Engine) trace(ev *Event, o *Outcome) {
+	if e.debug {
+		e.cfg.Logger.Debug("event handled", "kind", ev.Kind.String(), "context", ev.Context, "event_id", ev.ID,
+			"from", ev.From, "to", ev.To, "len", len(ev.Body), "fate", o.Fate.String(), "sends", len(o.Sends))
+	}
 	if e.traced && ev.Kind == KindMessage {
 		e.cfg.Trace(Trace{Inbound: &InboundTrace{Event: ev, Outcome: o}})
 	}

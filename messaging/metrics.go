@@ -1,6 +1,15 @@
 package messaging
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/signpost-sms/signpost/messaging/sms"
+)
 
 // Metrics are the engine's Prometheus metrics. They hold no number and no body; their
 // labels are contexts, states and outcomes.
@@ -21,6 +30,83 @@ type Metrics struct {
 	suppressed    *prometheus.CounterVec
 	dead          *prometheus.CounterVec
 	resent        prometheus.Counter
+	segments      *prometheus.CounterVec // by encoding
+	oldest        *prometheus.GaugeVec   // by priority
+
+	mu    sync.RWMutex
+	known map[string]*contextMetrics
+}
+
+// contextMetrics are the metrics of one context.
+type contextMetrics struct {
+	inbound, errors, panics, dead prometheus.Counter
+	handler                       prometheus.Observer
+	name                          string
+}
+
+// contextsMost bounds the values of the context label: the platform decides which contexts
+// its events name, and must not be able to grow the series without end.
+const contextsMost = 1000
+
+// of finds the metrics of a context; those beyond contextsMost share the name "other".
+func (m *Metrics) of(context string) *contextMetrics {
+	m.mu.RLock()
+	c := m.known[context]
+	m.mu.RUnlock()
+	if c != nil {
+		return c
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c := m.known[context]; c != nil {
+		return c
+	}
+	name := context
+	if len(m.known) >= contextsMost {
+		name = "other"
+		if c := m.known[name]; c != nil {
+			return c
+		}
+	}
+	c = &contextMetrics{
+		inbound: m.inbound.WithLabelValues(name), errors: m.handlerErrors.WithLabelValues(name),
+		panics: m.panics.WithLabelValues(name), dead: m.dead.WithLabelValues(name),
+		handler: m.handler.WithLabelValues(name), name: name,
+	}
+	m.known[name] = c
+	return c
+}
+
+// accepted counts the segments of a send that the platform took.
+func (m *Metrics) accepted(s *Send) {
+	if s.Body == "" || len(s.Media) > 0 {
+		return // an MMS has none
+	}
+	encoding := sms.UCS2
+	if sms.IsGSM7(s.Body) {
+		encoding = sms.GSM7
+	}
+	m.segments.WithLabelValues(string(encoding)).Add(float64(sms.Segments(s.Body, sms.Options{})))
+}
+
+// delivered observes how long a send took to reach a state; a UUIDv7 holds the time of the
+// decision to send.
+func (m *Metrics) delivered(send uuid.UUID, s State, now time.Time) {
+	if s.Rank() > 0 && send.Version() == 7 {
+		sec, nsec := send.Time().UnixTime()
+		m.delivery.WithLabelValues(string(s)).Observe(max(now.Sub(time.Unix(sec, nsec)).Seconds(), 0))
+	}
+}
+
+// waiting publishes the age of the oldest send of each priority that waits to leave.
+func (m *Metrics) waiting(since [PriorityBulk + 1]time.Time, now time.Time) {
+	for p := PriorityConsent; p <= PriorityBulk; p++ {
+		age := 0.0
+		if !since[p].IsZero() {
+			age = max(now.Sub(since[p]).Seconds(), 0)
+		}
+		m.oldest.WithLabelValues(strconv.Itoa(int(p))).Set(age)
+	}
 }
 
 // NewMetrics makes the metrics and registers them; nil registers them nowhere.
@@ -56,11 +142,17 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		delivery:      histograms("delivery_seconds", "From the decision to send to a delivery state.", "state"),
 		suppressed:    counters("suppressed_total", "Sends that the gate refused.", "reason"),
 		dead:          counters("dead_letters_total", "Inbounds whose chain failed for good.", "context"),
-		resent:        counter("doubts_resent_total", "Doubts that the policy ended by sending again."),
+		segments:      counters("segments_sent_total", "Segments of texts that the platform accepted.", "encoding"),
+		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Namespace: ns, Name: "outbox_oldest_age_seconds",
+			Help: "Age of the oldest send that waits to leave.",
+		}, []string{"priority"}),
+		known:  map[string]*contextMetrics{},
+		resent: counter("doubts_resent_total", "Doubts that the policy ended by sending again."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.inbound, m.duplicates, m.dropped, m.lag, m.commit, m.batchRows, m.ack, m.handler,
-			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent)
+			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.segments, m.oldest)
 	}
 	return m
 }

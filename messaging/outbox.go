@@ -80,7 +80,6 @@ type answered struct {
 	attempt   *Attempt
 	messageID string
 	err       error
-	at        time.Time
 }
 
 // newFlight asks the gate about a new send and claims it at once if it may leave.
@@ -383,7 +382,8 @@ func (e *Engine) refused(f *flight, a *Attempt, err error) {
 	r := &Report{AttemptID: a.ID, Outcome: OutcomeRejected, Code: code, Reason: text, Status: StatusFailed}
 	e.unmark(f)
 	o.vacate(f)
-	log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID, "code", code)
+	// The platform's words stay out of the log: they may quote the number or the text.
+	log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID, "code", code, "reason_len", len(text))
 	if c == classLater || c == classThrottle {
 		f.refusals++
 		at := e.now.Add(backoffFor(f.refusals))
@@ -391,16 +391,16 @@ func (e *Engine) refused(f *flight, a *Attempt, err error) {
 			r.Status, r.NotBefore = StatusQueued, at
 			f.phase = phaseClaimed
 			f.out.NotBefore = at
-			log.Warn("send refused for now", "reason", text, "attempt", f.attempts)
+			log.Warn("send refused for now", "attempt", f.attempts)
 			e.report(f, r)
 			return
 		}
 		r.Status = StatusExpired
 	}
 	if c == classCredentials {
-		log.Error("the project may not send; check the token's scopes and the number's owner", "reason", text)
+		log.Error("the project may not send; check the token's scopes and the number's owner")
 	} else {
-		log.Warn("send refused", "reason", text)
+		log.Warn("send refused")
 	}
 	e.report(f, r)
 	o.finish(e, f, r.Status, text)
@@ -467,7 +467,10 @@ func (o *outbox) finish(e *Engine, f *flight, s Status, reason string) {
 	f.alarm.cancel()
 	o.live--
 	e.observe(f, s, reason)
-	e.cfg.Metrics.sends.WithLabelValues(f.out.Context, string(s)).Inc()
+	e.cfg.Metrics.sends.WithLabelValues(e.cfg.Metrics.of(f.out.Context).name, string(s)).Inc()
+	if s == StatusAccepted {
+		e.cfg.Metrics.accepted(&f.out.Send)
+	}
 	if s == StatusSuppressed {
 		e.cfg.Metrics.suppressed.WithLabelValues(reason).Inc()
 	}
@@ -499,6 +502,9 @@ func (e *Engine) observe(f *flight, s Status, reason string) {
 }
 
 func (e *Engine) observeID(id uuid.UUID, inReplyTo string, s Status, reason string) {
+	if e.debug {
+		e.cfg.Logger.Debug("send", "send_id", id, "event_id", inReplyTo, "status", string(s))
+	}
 	if e.traced {
 		e.cfg.Trace(Trace{Send: &SendTrace{ID: id, InReplyTo: inReplyTo, Status: s, Reason: reason}})
 	}

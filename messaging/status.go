@@ -3,6 +3,7 @@ package messaging
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 )
 
@@ -67,6 +68,20 @@ func (e *Engine) refresh() {
 		s.JournalError = e.journal.why.Error()
 	}
 	e.publish.Store(s)
+	e.debug = e.cfg.Logger.Enabled(background, slog.LevelDebug)
+	e.cfg.Metrics.waiting(e.oldestWaiting(), e.now)
+}
+
+// oldestWaiting finds, by priority, since when the oldest send waits to leave.
+func (e *Engine) oldestWaiting() (since [PriorityBulk + 1]time.Time) {
+	for _, t := range e.conv {
+		for _, f := range t.sends {
+			if s := &since[f.out.Priority]; s.IsZero() || f.out.CreatedAt.Before(*s) {
+				*s = f.out.CreatedAt
+			}
+		}
+	}
+	return since
 }
 
 var (

@@ -88,6 +88,19 @@ const (
 	FateDead // kept as a dead letter
 )
 
+// String names the fate as logs write it.
+func (f Fate) String() string {
+	switch f {
+	case FateRetry:
+		return "retry"
+	case FateDone:
+		return "done"
+	case FateDead:
+		return "dead"
+	}
+	return "unknown"
+}
+
 // Outcome is what a run of the chain decided.
 type Outcome struct {
 	Fate    Fate

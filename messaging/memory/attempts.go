@@ -39,14 +39,20 @@ type track struct {
 type code uint8
 
 var (
-	outcomes = []messaging.AttemptOutcome{"", messaging.OutcomeOpen, messaging.OutcomeAccepted, messaging.OutcomeRejected,
-		messaging.OutcomeNotSent, messaging.OutcomeInDoubt, messaging.OutcomeAbsent}
-	states = []messaging.State{"", messaging.StateQueued, messaging.StateInitiated, messaging.StateSent,
-		messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed}
-	statuses = []messaging.Status{"", messaging.StatusQueued, messaging.StatusSending, messaging.StatusInDoubt,
+	outcomes = []messaging.AttemptOutcome{
+		"", messaging.OutcomeOpen, messaging.OutcomeAccepted, messaging.OutcomeRejected,
+		messaging.OutcomeNotSent, messaging.OutcomeInDoubt, messaging.OutcomeAbsent,
+	}
+	states = []messaging.State{
+		"", messaging.StateQueued, messaging.StateInitiated, messaging.StateSent,
+		messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed,
+	}
+	statuses = []messaging.Status{
+		"", messaging.StatusQueued, messaging.StatusSending, messaging.StatusInDoubt,
 		messaging.StatusAccepted, messaging.StatusSent, messaging.StatusDelivered, messaging.StatusUndelivered,
 		messaging.StatusFailed, messaging.StatusSuppressed, messaging.StatusExpired, messaging.StatusCancelled,
-		messaging.StatusUnknown}
+		messaging.StatusUnknown,
+	}
 )
 
 // encode gives the code of a name; 0, the empty name, for one that is not in the table.

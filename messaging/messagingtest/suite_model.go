@@ -201,11 +201,15 @@ func (g *generator) report() *messaging.Report {
 		outcome messaging.AttemptOutcome
 		status  messaging.Status
 	}{
-		{isAccepted, messaging.StatusAccepted}, {isAccepted, messaging.StatusAccepted},
-		{isRejected, messaging.StatusFailed}, {isRejected, messaging.StatusQueued},
+		{isAccepted, messaging.StatusAccepted},
+		{isAccepted, messaging.StatusAccepted},
+		{isRejected, messaging.StatusFailed},
+		{isRejected, messaging.StatusQueued},
 		{isNotSent, messaging.StatusQueued},
-		{isInDoubt, messaging.StatusInDoubt}, {isInDoubt, messaging.StatusQueued},
-		{isAbsent, messaging.StatusQueued}, {isAbsent, messaging.StatusExpired},
+		{isInDoubt, messaging.StatusInDoubt},
+		{isInDoubt, messaging.StatusQueued},
+		{isAbsent, messaging.StatusQueued},
+		{isAbsent, messaging.StatusExpired},
 	}
 	k := kinds[rapid.IntRange(0, len(kinds)-1).Draw(g.T, "outcome")]
 	r.Outcome, r.Status = k.outcome, k.status

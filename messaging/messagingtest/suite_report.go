@@ -105,8 +105,10 @@ var reportTests = []test{
 			outcome messaging.AttemptOutcome
 			status  messaging.Status
 		}{
-			{isAccepted, messaging.StatusAccepted}, {isRejected, messaging.StatusFailed},
-			{isAbsent, messaging.StatusExpired}, {isAbsent, messaging.StatusFailed},
+			{isAccepted, messaging.StatusAccepted},
+			{isRejected, messaging.StatusFailed},
+			{isAbsent, messaging.StatusExpired},
+			{isAbsent, messaging.StatusFailed},
 		} {
 			out := w.claimed("hello")
 			w.commit(enqueue(out))

@@ -229,7 +229,7 @@ func (c *Client) transport(ctx context.Context, err error) error {
 	if errors.As(err, &ue) {
 		err = ue.Err
 	}
-	if context.Cause(ctx) == errTimeout {
+	if errors.Is(context.Cause(ctx), errTimeout) {
 		return fmt.Errorf("no answer from %s within %s: %w", c.base.Host, c.cfg.Timeout, context.DeadlineExceeded)
 	}
 	return fmt.Errorf("reach %s: %w", c.base.Host, err)

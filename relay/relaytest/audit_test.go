@@ -352,7 +352,10 @@ func TestCloseEndsEverything(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	for _, cfg := range []relaytest.Config{
-		{Transcript: -1}, {StateDelay: -1}, {Faults: relaytest.Faults{Ping: "sometimes"}}, {Faults: relaytest.Faults{UpgradeStatus: 7}},
+		{Transcript: -1},
+		{StateDelay: -1},
+		{Faults: relaytest.Faults{Ping: "sometimes"}},
+		{Faults: relaytest.Faults{UpgradeStatus: 7}},
 		{Addr: "256.0.0.1:1"},
 	} {
 		if s, err := relaytest.Start(cfg); err == nil {

@@ -287,8 +287,12 @@ func TestControlNamesWhatIsWrong(t *testing.T) {
 			method, path, body string
 			status             int
 		}{
-			{"POST", "inject", `{`, 400}, {"POST", "inject", `{} {}`, 400}, {"POST", "inject", `{"body":"x"}`, 400},
-			{"PATCH", "faults", `{"ping":"sometimes"}`, 400}, {"GET", "nowhere", "", 404}, {"POST", "sessions/nobody/drop", "", 404},
+			{"POST", "inject", `{`, 400},
+			{"POST", "inject", `{} {}`, 400},
+			{"POST", "inject", `{"body":"x"}`, 400},
+			{"PATCH", "faults", `{"ping":"sometimes"}`, 400},
+			{"GET", "nowhere", "", 404},
+			{"POST", "sessions/nobody/drop", "", 404},
 			{"POST", "sessions/current/emit", `{"name":"unheard-of"}`, 400},
 		} {
 			if status, answer := control(t, s, tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, `"message"`) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	_ "embed"
 	"encoding/json"
+	"errors"
 	"io"
 	"net/http"
 	"net/url"
@@ -86,13 +87,15 @@ func sameOrigin(next http.Handler) http.Handler {
 }
 
 func answer(w http.ResponseWriter, result any, err error) {
-	switch e := err.(type) {
-	case nil:
+	var field *fieldError
+	var status *statusError
+	switch {
+	case err == nil:
 		writeJSON(w, http.StatusOK, showControl(result))
-	case *fieldError:
-		writeJSON(w, http.StatusBadRequest, map[string]any{"error": e})
-	case *statusError:
-		writeJSON(w, e.status, map[string]any{"error": map[string]string{"message": e.text}})
+	case errors.As(err, &field):
+		writeJSON(w, http.StatusBadRequest, map[string]any{"error": field})
+	case errors.As(err, &status):
+		writeJSON(w, status.status, map[string]any{"error": map[string]string{"message": status.text}})
 	default:
 		writeJSON(w, http.StatusBadRequest, map[string]any{"error": map[string]string{"message": err.Error()}})
 	}

@@ -56,8 +56,11 @@ func TestMembers(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []member{
-		{"a", json.RawMessage(`[1,{"x":"]}"}]`)}, {`b"`, json.RawMessage(`"\\\"}"`)}, {"a", json.RawMessage(`null`)},
-		{"n", json.RawMessage(`-1.5e3`)}, {"o", json.RawMessage(`{}`)},
+		{"a", json.RawMessage(`[1,{"x":"]}"}]`)},
+		{`b"`, json.RawMessage(`"\\\"}"`)},
+		{"a", json.RawMessage(`null`)},
+		{"n", json.RawMessage(`-1.5e3`)},
+		{"o", json.RawMessage(`{}`)},
 	}
 	if len(ms) != len(want) {
 		t.Fatalf("%d members, want %d", len(ms), len(want))
@@ -159,7 +162,7 @@ func TestWSReader(t *testing.T) {
 			t.Errorf("got %d, %d bytes, %v; want %d, %d bytes", op, len(payload), err, want.op, len(want.payload))
 		}
 	}
-	if _, _, err := w.next(); err != io.EOF {
+	if _, _, err := w.next(); !errors.Is(err, io.EOF) {
 		t.Errorf("after the close: %v", err)
 	}
 	if !bytes.Equal(controls, []byte{opPing, opClose}) {

@@ -1,6 +1,7 @@
 package relaytest
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -102,7 +103,7 @@ func (h *half) read(p []byte) (int, error) {
 		switch {
 		case h.readBy.passed():
 			return 0, os.ErrDeadlineExceeded
-		case h.readErr == net.ErrClosed:
+		case errors.Is(h.readErr, net.ErrClosed):
 			return 0, net.ErrClosed
 		case len(p) == 0:
 			return 0, nil
@@ -164,16 +165,16 @@ func (h *half) put(p []byte) {
 func (h *half) finish(readErr, writeErr error, discard bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.readErr == nil || readErr == net.ErrClosed {
+	if h.readErr == nil || errors.Is(readErr, net.ErrClosed) {
 		h.readErr = readErr
 	}
-	if h.writeErr == nil || writeErr == net.ErrClosed {
+	if h.writeErr == nil || errors.Is(writeErr, net.ErrClosed) {
 		h.writeErr = writeErr
 	}
 	if discard {
 		h.buf, h.head, h.unread = nil, 0, 0
 	}
-	if h.readErr == net.ErrClosed {
+	if errors.Is(h.readErr, net.ErrClosed) {
 		h.readBy.stop()
 	}
 	if h.writeErr == net.ErrClosed {

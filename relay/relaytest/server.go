@@ -131,7 +131,10 @@ func Start(cfg Config) (*Server, error) {
 		s.wg.Go(s.postCallbacks)
 	}
 	if cfg.Faults.RefuseTCP {
-		s.applyRefusal(true)
+		if err := s.applyRefusal(true); err != nil {
+			s.Close()
+			return nil, err
+		}
 	}
 	return s, nil
 }

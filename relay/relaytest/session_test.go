@@ -49,8 +49,11 @@ func TestReceiveRefusesBadInput_S10(t *testing.T) {
 	bubble(t, func(t *testing.T, s *relaytest.Server) {
 		c := connected(t, s)
 		for _, bad := range []any{
-			map[string]any{}, contexts(), contexts(1), contexts(""), contexts("office", nil),
-			map[string]any{"contexts": "office"}, []any{"office"}, nil,
+			map[string]any{},
+			contexts(), contexts(1), contexts(""), contexts("office", nil),
+			map[string]any{"contexts": "office"},
+			[]any{"office"},
+			nil,
 		} {
 			for _, method := range []string{"signalwire.receive", "signalwire.unreceive"} {
 				if f := c.call(method, bad); f.code(t) != "400" {

@@ -20,7 +20,8 @@ func runJSON(t *testing.T, args ...string) (reports []struct {
 		Figures map[string]float64
 		ToPlain map[string]float64 `json:"to_plain"`
 	}
-}) {
+},
+) {
 	t.Helper()
 	var out, progress bytes.Buffer
 	if err := run(t.Context(), append([]string{"-json"}, args...), &out, &progress); err != nil {

@@ -377,7 +377,8 @@ func TestPongWithoutTimestamp_R26(t *testing.T) {
 	}
 	defer ws.Close()
 	ws.WriteJSON(map[string]any{"jsonrpc": "2.0", "id": "1", "method": "signalwire.connect", "params": map[string]any{
-		"authentication": map[string]any{"project": "p", "token": "t"}}})
+		"authentication": map[string]any{"project": "p", "token": "t"},
+	}})
 	for {
 		var frame map[string]any
 		if err := ws.ReadJSON(&frame); err != nil {
