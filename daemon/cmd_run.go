@@ -17,7 +17,8 @@ func (c *cli) runCommand() *cobra.Command {
 		Short: "Run the daemon",
 		Long: `Run the daemon in the foreground until SIGINT or SIGTERM: it then leaves its
 contexts, finishes and answers what it has taken, and exits with 0, or with 75 if
-something could not be finished in 30 seconds. A second signal ends it at once.
+something could not be finished within shutdown.budget, 25 seconds by default. A second
+signal ends it at once.
 SIGHUP reloads the configuration, as does "signpost reload".
 
 Exit codes: 0 stopped, nothing left; 69 something needed does not answer; 75 work left;
@@ -34,6 +35,11 @@ Exit codes: 0 stopped, nothing left; 69 something needed does not answer; 75 wor
 const gcPercent = 50
 
 func (c *cli) run(ctx context.Context) error {
+	// First of all: until then a SIGHUP, which promises a reload, would end the process. One
+	// that comes during the start is answered by a reload once there is a daemon.
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -56,14 +62,12 @@ func (c *cli) run(ctx context.Context) error {
 	for _, f := range cfg.findings {
 		d.log.Warn("configuration", "finding", f.String())
 	}
-	defer reloadOnHangup(ctx, d)()
+	defer reloadOnHangup(ctx, d, hangups)()
 	return d.Run(ctx)
 }
 
-// reloadOnHangup reloads the daemon's configuration on each SIGHUP, one at a time.
-func reloadOnHangup(ctx context.Context, d *Daemon) (stop func()) {
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+// reloadOnHangup reloads the daemon's configuration on each hangup, one at a time.
+func reloadOnHangup(ctx context.Context, d *Daemon, hangups <-chan os.Signal) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	done := make(chan struct{})
 	go func() {
@@ -78,7 +82,6 @@ func reloadOnHangup(ctx context.Context, d *Daemon) (stop func()) {
 		}
 	}()
 	return func() {
-		signal.Stop(hangups)
 		cancel()
 		<-done
 	}

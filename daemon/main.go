@@ -9,6 +9,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -67,6 +68,11 @@ func (c *cli) main(args []string) int {
 // errSilent is the error of a command whose output has said everything.
 var errSilent = errors.New("see above")
 
+// echoWithin is how soon after the first signal another one is taken for its echo: timeout of
+// coreutils signals the process and then its group, a terminal and a supervisor may each pass
+// on the same Ctrl+C. Nobody gives up waiting so fast.
+const echoWithin = 500 * time.Millisecond
+
 // untilSignal ends the context on SIGINT or SIGTERM, the request to stop in order, and the
 // process on the second one: who asks twice does not want to wait.
 func (c *cli) untilSignal(parent context.Context) (context.Context, func()) {
@@ -80,7 +86,7 @@ func (c *cli) untilSignal(parent context.Context) (context.Context, func()) {
 		case <-ctx.Done():
 			return
 		}
-		s, ok := <-signals
+		s, ok := second(signals, time.Now())
 		if !ok {
 			return
 		}
@@ -92,6 +98,16 @@ func (c *cli) untilSignal(parent context.Context) (context.Context, func()) {
 		close(signals)
 		cancel()
 	}
+}
+
+// second waits for a signal that is no echo of the first; false if there will be none.
+func second(signals <-chan os.Signal, first time.Time) (os.Signal, bool) {
+	for s := range signals {
+		if time.Since(first) >= echoWithin {
+			return s, true
+		}
+	}
+	return nil, false
 }
 
 // root is the command line.

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -200,8 +201,24 @@ func TestProcessEndsAtOnceOnTheSecondSignal(t *testing.T) {
 	p.expect("stuck now")
 	p.signal(syscall.SIGTERM)
 	p.expect(`"msg":"stopping"`)
-	p.signal(syscall.SIGINT)
+	p.signal(syscall.SIGTERM) // the echo of the first
+	ended := make(chan struct{})
+	var asking sync.WaitGroup
+	asking.Go(func() { // a person who presses Ctrl+C until it works
+		tick := time.NewTicker(50 * time.Millisecond)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				_ = p.cmd.Process.Signal(syscall.SIGINT) // it may have ended meanwhile
+			case <-ended:
+				return
+			}
+		}
+	})
 	code, said := p.exit()
+	close(ended)
+	asking.Wait()
 	if code != ExitDrain || !strings.Contains(said, "second signal") || strings.Contains(said, "is stuck") {
 		t.Errorf("exit code %d, want %d at once:\n%s", code, ExitDrain, said)
 	}
