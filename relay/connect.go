@@ -169,8 +169,9 @@ func hash(protocol string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// forgetResume makes the next connect begin a new session, whatever this
-// connection still brings.
+// forgetResume makes the next connect begin a new session. An authorization
+// state that this connection still brings changes nothing about that: without
+// its protocol it is not sent, and the new session drops it.
 func (c *Client) forgetResume() {
 	c.mu.Lock()
 	c.resume = resume{}
@@ -182,7 +183,7 @@ func (s *session) keepAuthState(inner []byte) {
 	var p struct {
 		State text `json:"authorization_state"`
 	}
-	if json.Unmarshal(inner, &p) != nil || p.State == "" || s.restarts {
+	if json.Unmarshal(inner, &p) != nil || p.State == "" {
 		return
 	}
 	c := s.c

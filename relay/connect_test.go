@@ -49,6 +49,26 @@ func TestConnectIsFirstAndAlone_R13(t *testing.T) {
 	})
 }
 
+// A pong that is queued before the connect still goes after it.
+func TestConnectOvertakesWhatWaits_R13(t *testing.T) {
+	t.Parallel()
+	s := offline(ackAll{})
+	s.reply([]byte(`"pg"`), nil)
+	if work, _ := s.work(); work {
+		t.Error("the writer may begin before connect is queued")
+	}
+	s.next = nextCall{urgency: first}
+	if err := s.queueCall([]byte("connect")); err != nil {
+		t.Fatal(err)
+	}
+	if work, _ := s.work(); !work {
+		t.Error("the writer may not begin")
+	}
+	if got := string(s.lanes.control.take()); got != "connect" {
+		t.Errorf("first in the lane: %s", got)
+	}
+}
+
 func TestConnectTimesOut_R14(t *testing.T) {
 	bubble(t, func(t *testing.T, sp *space) {
 		start := time.Now()

@@ -67,8 +67,8 @@ func (t *subscriptions) now() []string {
 	return slices.Clone(t.want)
 }
 
-// connected begins with a new connection. A session that the platform resumed
-// may have kept its subscriptions, or not.
+// connected begins with a new connection, on which nothing is confirmed. A
+// session that the platform resumed may have kept its subscriptions, or not.
 func (t *subscriptions) connected(resumed bool) {
 	t.update(func() {
 		if !resumed {
@@ -81,14 +81,14 @@ func (t *subscriptions) connected(resumed bool) {
 	})
 }
 
-// plan returns what to ask for: all of the set the first time on a connection,
-// later what is missing; and what the platform may still hold without need.
-func (t *subscriptions) plan(all bool) (add, drop []string, changed <-chan struct{}) {
+// plan returns what to ask for, which on a new connection is all of the set;
+// and what the platform may still hold without need.
+func (t *subscriptions) plan() (add, drop []string, changed <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	want := t.now()
 	for _, n := range want {
-		if all || t.have[n] != confirmed {
+		if t.have[n] != confirmed {
 			add = append(add, n)
 		}
 	}
@@ -142,7 +142,7 @@ func (s *session) subscribe(ctx context.Context) {
 	retry := newBackOff()
 	asserted := false
 	for {
-		add, drop, changed := subs.plan(!asserted)
+		add, drop, changed := subs.plan()
 		err := s.change(ctx, "signalwire.receive", add, confirmed)
 		if err == nil && !asserted {
 			asserted = true

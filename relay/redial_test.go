@@ -8,15 +8,17 @@ import (
 )
 
 // ceilings draws many delays of the same history and returns their largest:
-// with full jitter that shows the ceiling, and the smallest shows that the
-// jitter is full.
-func ceilings(history func(r *redial) time.Duration) (least, most time.Duration) {
+// with full jitter that shows the ceiling, and the smallest and the mean show
+// that the jitter is full and uniform.
+func ceilings(history func(r *redial) time.Duration) (least, mean, most time.Duration) {
+	const n = 3000
 	least = time.Hour
-	for range 3000 {
+	for range n {
 		d := history(newRedial())
 		least, most = min(least, d), max(most, d)
+		mean += d / n
 	}
-	return least, most
+	return least, mean, most
 }
 
 func TestRedialDelays_R32(t *testing.T) {
@@ -51,12 +53,16 @@ func TestRedialDelays_R32(t *testing.T) {
 			return r.after(true, now.Add(20*time.Second+stormWindow))
 		}, 250 * time.Millisecond},
 	} {
-		least, most := ceilings(tt.history)
+		least, mean, most := ceilings(tt.history)
 		if most > tt.ceiling || most < tt.ceiling*95/100 {
 			t.Errorf("%s: most %s, want a ceiling of %s", tt.name, most, tt.ceiling)
 		}
 		if least > tt.ceiling/50 {
 			t.Errorf("%s: least %s of %s, want full jitter", tt.name, least, tt.ceiling)
+		}
+		// Six standard deviations of the mean: 3 % of the ceiling.
+		if off := mean - tt.ceiling/2; off.Abs() > tt.ceiling*32/1000 {
+			t.Errorf("%s: mean %s of %s, want a uniform draw", tt.name, mean, tt.ceiling)
 		}
 	}
 }

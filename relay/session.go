@@ -30,7 +30,6 @@ type session struct {
 	// Of the read goroutine.
 	now         time.Time // when the frame in hand had been read
 	names       map[string]string
-	restarts    bool // the platform wants no resumption
 	lastMessage string
 
 	// Session clock, nanoseconds since born.
@@ -320,7 +319,6 @@ func (s *session) disconnect(params []byte) {
 	restart := wantsRestart(params)
 	s.log.Info("the platform asks us to disconnect", "restart", restart)
 	if restart {
-		s.restarts = true
 		s.c.forgetResume()
 	}
 	s.c.transition(StateDraining, func() bool {
