@@ -57,8 +57,8 @@ contexts:
 // The password in a store's URL is not shown, and yet its change is one.
 func TestDiffSeesWhatIsNotShown(t *testing.T) {
 	t.Parallel()
-	a := mustLoad(t, "store: postgres://u:one@db/signpost\nsending: {numbers: [{number: '+12025550123'}]}\n"+oneContext)
-	b := mustLoad(t, "store: postgres://u:two@db/signpost\nsending: {numbers: [{number: '+12025559923'}]}\n"+oneContext)
+	a := mustLoad(t, "store: sqlite:///a.db?key=one\nsending: {numbers: [{number: '+12025550123'}]}\n"+oneContext)
+	b := mustLoad(t, "store: sqlite:///a.db?key=two\nsending: {numbers: [{number: '+12025559923'}]}\n"+oneContext)
 	if diff := cmp.Diff([]string{"store", "sending.numbers"}, Diff(a, b).Restart); diff != "" {
 		t.Error(diff)
 	}

@@ -3,6 +3,7 @@ package daemon
 import (
 	"crypto/x509"
 	"fmt"
+	"maps"
 	"net"
 	"net/url"
 	"reflect"
@@ -227,15 +228,31 @@ func isPort(s string, optional bool) bool {
 	return err == nil && n > 0
 }
 
-// storeSchemes are the kinds of store that a configuration can name.
-func storeSchemes() []string { return []string{"memory:", "sqlite://", "postgres://"} }
+// storeExamples show how the stores that this build can open are written, in the order of
+// their schemes. What it cannot open is not advertised.
+func storeExamples() []string {
+	forms := map[string]string{
+		"memory": "memory:", "sqlite": "sqlite:///path/to/signpost.db",
+		"postgres": "postgres://user@host/name", "postgresql": "postgresql://user@host/name",
+	}
+	var examples []string
+	for _, scheme := range slices.Sorted(maps.Keys(stores)) {
+		form, known := forms[scheme]
+		if !known {
+			form = scheme + ":"
+		}
+		examples = append(examples, form)
+	}
+	return examples
+}
 
 // checkStore never repeats the URL: it may hold a password.
 func (l *loader) checkStore() {
-	const key, mend = "store", "write memory:, sqlite:///path/to/signpost.db or postgres://user@host/name"
+	const key = "store"
 	if l.reported(key) {
 		return
 	}
+	mend := "write " + orList(storeExamples())
 	if l.cfg.Store == "memory" {
 		l.cfg.Store = "memory:" // in YAML the colon needs quotes, which is easy to miss
 	}
@@ -244,7 +261,19 @@ func (l *loader) checkStore() {
 		l.errorAt(key, "bad-store", "the store is not a URL", mend)
 		return
 	}
-	switch l.cfg.Store.Scheme() {
+	scheme := l.cfg.Store.Scheme()
+	if scheme == "" {
+		l.errorAt(key, "bad-store", "there is no store", mend)
+		return
+	}
+	if _, known := stores[scheme]; !known || u.Scheme == "" {
+		if near := nearest(u.Scheme, slices.Sorted(maps.Keys(stores))); near != "" {
+			mend = "did you mean " + near + "? If so, " + mend
+		}
+		l.errorAt(key, "bad-store", "the store is of a kind that this build cannot open", mend)
+		return
+	}
+	switch scheme {
 	case "memory":
 		if u.Opaque != "" || u.Host != "" || u.Path != "" {
 			l.errorAt(key, "bad-store", "a store in memory has no name", "write memory:")
@@ -252,22 +281,13 @@ func (l *loader) checkStore() {
 	case "sqlite":
 		if u.Host != "" {
 			l.errorAt(key, "bad-store", "sqlite:// is followed by a host", "write three slashes before an absolute path: sqlite:///var/lib/signpost/signpost.db")
-		} else if u.Path == "" || strings.HasSuffix(u.Path, "/") {
-			l.errorAt(key, "bad-store", "sqlite:// names no file", "write sqlite:///var/lib/signpost/signpost.db")
+		} else if path := u.Path + u.Opaque; path == "" || strings.HasSuffix(path, "/") {
+			l.errorAt(key, "bad-store", "sqlite: names no file", "write sqlite:///var/lib/signpost/signpost.db")
 		}
 	case "postgres", "postgresql":
 		if u.Host == "" && u.Query().Get("host") == "" {
 			l.errorAt(key, "bad-store", "postgres:// names no host", "write postgres://user@host/name")
 		}
-	case "":
-		l.errorAt(key, "bad-store", "there is no store", mend)
-	default:
-		known := storeSchemes()
-		if near := nearest(u.Scheme+"://", known); near != "" {
-			l.errorAt(key, "bad-store", "the store is of an unknown kind", "did you mean "+near+"?")
-			return
-		}
-		l.errorAt(key, "bad-store", "the store is of an unknown kind", mend)
 	}
 }
 

@@ -126,7 +126,7 @@ func TestWithoutCredentialsTheirFilesAreNotRead(t *testing.T) {
 // leaky has a marked secret in every place that can hold one, and a number.
 const leaky = `
 signalwire: {project: p, token: CANARY-token}
-store: postgres://user:CANARY-store@db.example.com/signpost?sslpassword=CANARY-query
+store: sqlite:///var/lib/signpost/signpost.db?key=CANARY-store
 http: {token: CANARY-http-of-length}
 sending: {numbers: [{number: "+12025550123"}]}
 contexts: {support: {handlers: [{reply: CANARY-reply}]}}
@@ -164,7 +164,7 @@ func TestConfigNeverPrintsSecrets(t *testing.T) {
 		if got := strings.Count(s, "[redacted]"); got < 2 {
 			t.Errorf("%d placeholders, want one for each of the 2 secrets:\n%s", got, s)
 		}
-		if !strings.Contains(s, "postgres://db.example.com/signpost") {
+		if !strings.Contains(s, "sqlite:///var/lib/signpost/signpost.db") {
 			t.Errorf("the store is not shown:\n%s", s)
 		}
 	}
