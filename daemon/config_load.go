@@ -221,8 +221,27 @@ func (l *loader) dropOverridden() {
 		if f.Rule != ruleUnset {
 			return false
 		}
-		s, ok := l.settings[f.Key]
 		credential := strings.HasPrefix(f.Key, "signalwire.") && l.src.NoCredentials
-		return ok && s.layer > layerFile || credential
+		return credential || slices.ContainsFunc(l.replacements(f.Key), func(key string) bool {
+			return l.settings[key].layer > layerFile
+		})
 	})
+}
+
+// replacements are the keys that make a key of the file superfluous when a higher layer sets
+// them: the key itself, and for a secret every other way to give it.
+func (l *loader) replacements(key string) []string {
+	if key == "signalwire.project" {
+		return []string{key, "signalwire.jwt", "signalwire.jwt_file"} // a JWT names its project
+	}
+	for _, group := range l.secretGroups() {
+		var ways []string
+		for _, way := range group.ways {
+			ways = append(ways, way.key)
+		}
+		if slices.Contains(ways, key) {
+			return ways
+		}
+	}
+	return []string{key}
 }

@@ -376,6 +376,29 @@ func TestOverriddenVariablesMayBeUnset(t *testing.T) {
 	}
 }
 
+// The file asks for the token by a variable, and the environment gives the credentials in
+// another way: that replaces the token, so that its variable is not needed.
+func TestUnsetTokenIsReplacedByAnyOtherWay(t *testing.T) {
+	t.Parallel()
+	for _, env := range [][]string{
+		{"SIGNALWIRE_PROJECT_ID=p", "SIGNPOST_SIGNALWIRE_TOKEN_FILE=/etc/token"},
+		{"SIGNALWIRE_PROJECT_ID=p", "CREDENTIALS_DIRECTORY=/etc"},
+		{"SIGNALWIRE_JWT_TOKEN=jwt"},
+		{"SIGNPOST_SIGNALWIRE_JWT_FILE=/etc/token"},
+	} {
+		cfg, found := LoadConfig(Source{
+			Path: "c.yaml", Environ: env,
+			Text: []byte("signalwire: {project: '${SIGNALWIRE_PROJECT_ID}', token: '${SIGNALWIRE_API_TOKEN}'}\n" + oneContext),
+			Open: files{"etc/token": {Data: []byte("secret-token"), Mode: 0o600}}.open,
+		})
+		if cfg == nil || len(found) > 0 {
+			t.Errorf("%q: got %s", env, found)
+		} else if cfg.SignalWire.Token+cfg.SignalWire.JWT == "" {
+			t.Errorf("%q: there are no credentials", env)
+		}
+	}
+}
+
 func TestSpaceURL(t *testing.T) {
 	t.Parallel()
 	for space, want := range map[string]string{
