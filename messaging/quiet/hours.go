@@ -167,6 +167,7 @@ func New(cfg Config) (*Hours, error) {
 		}
 	}
 	cfg.States = maps.Clone(cfg.States)
+	zones() // unpacked now rather than by the first question
 	return &Hours{
 		cfg: cfg, book: cfg.book(), geo: atlas(),
 		byPlace: map[string]*profile{}, asked: map[question]*profile{},

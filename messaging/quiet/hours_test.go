@@ -225,6 +225,23 @@ func TestWhereTheRecipientIs(t *testing.T) {
 	}
 }
 
+// Of several places that forbid a message the one is named that does so longest.
+func TestTheLongestWaitIsNamed(t *testing.T) {
+	t.Parallel()
+	h := mustNew(t, Config{Preset: Federal})
+	for clock, want := range map[string]string{
+		"2026-12-02 07:30": "America/Denver",  // both are shut, Denver for an hour longer
+		"2026-12-02 08:30": "America/Denver",  // Chicago is open
+		"2026-12-02 21:30": "America/Chicago", // Denver is open
+		"2026-12-02 22:30": "America/Denver",  // both are shut again
+	} {
+		v := h.Ask(at(t, "America/Chicago", clock), Marketing, Recipient{Number: "+13085550143"})
+		if v.Allowed || v.Zone != want {
+			t.Errorf("%s in Chicago: got allowed %v, by %s, want %s", clock, v.Allowed, v.Zone, want)
+		}
+	}
+}
+
 func TestClassesDecide(t *testing.T) {
 	t.Parallel()
 	h := mustNew(t, Config{Preset: Strict})

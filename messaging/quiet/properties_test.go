@@ -241,6 +241,14 @@ func BenchmarkAsk(b *testing.B) {
 			}
 		})
 	}
+	b.Run("unpack", func(b *testing.B) { // what the first New costs
+		for b.Loop() {
+			t := &zoneTable{bodies: map[string]string{}}
+			if err := t.unpack(zoneinfo); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
 	b.Run("timeline", func(b *testing.B) { // what one question in ten days costs more
 		p := h.profile(Recipient{})
 		for b.Loop() {

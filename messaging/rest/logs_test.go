@@ -124,6 +124,7 @@ func TestOutboundBetween(t *testing.T) {
 		entry("inbound", ours, theirs, "inbound", sec(0)),
 		entry("mirror", theirs, ours, "outbound", sec(0)),
 		entry("other", ours, "+12025550102", "outbound", sec(0)),
+		entry("other of ours", "+12025550198", theirs, "outbound", sec(0)),
 		entry("outboundish", ours, theirs, "outboundish", sec(0)),
 		entry("disorder", ours, theirs, "outbound", sec(-9)),
 		entry("edge-early", ours, theirs, "outbound", sec(-2)),
