@@ -160,6 +160,15 @@ func TestReadinessNamesEachFailedCheck(t *testing.T) {
 		"one context missing": {relay.Status{
 			State: relay.StateSubscribed, Contexts: []string{"support"}, Missing: []string{"sales"}, LastFrame: now,
 		}, journal, false, map[string]string{"subscribed": "sales"}},
+		"one context refused": {relay.Status{
+			State: relay.StateSubscribed, Contexts: []string{"support"}, Missing: []string{"sales"}, LastFrame: now,
+			LastError: relay.LastError{What: "change subscriptions", Code: "403", Text: "signalwire.receive refused, code 403: no such context"},
+		}, journal, false, map[string]string{"subscribed": "sales; last error (change subscriptions): signalwire.receive refused, code 403: no such context"}},
+		"an error that is over": {relay.Status{
+			State: relay.StateSubscribed, Contexts: []string{"support"}, Missing: []string{"sales"}, LastFrame: now,
+			LastError: relay.LastError{What: "dial", Text: "connection refused"},
+		}, journal, false, map[string]string{"subscribed": "not confirmed: sales"}},
+		"left for the stop": {relay.Status{State: relay.StateDraining, LastFrame: now}, journal, true, map[string]string{"draining": "", "subscribed": "is stopping"}},
 		"paused": {
 			relay.Status{State: relay.StateSubscribed, Paused: "the journal is full", LastFrame: now},
 			journal, false,
@@ -167,7 +176,7 @@ func TestReadinessNamesEachFailedCheck(t *testing.T) {
 		},
 		"silent":  {relay.Status{State: relay.StateSubscribed, Contexts: []string{"support"}, LastFrame: now.Add(-freshWithin - 1)}, journal, false, map[string]string{"fresh": "25s"}},
 		"journal": {good, messaging.EngineStatus{JournalError: "disk full"}, false, map[string]string{"journal": "disk full"}},
-		"stop":    {good, journal, true, map[string]string{"draining": "stopping"}},
+		"stop":    {good, journal, true, map[string]string{"draining": "stopping", "subscribed": "stopping"}},
 	} {
 		got := map[string]string{}
 		for _, c := range readiness(tc.session, tc.engine, tc.draining, now) {

@@ -25,7 +25,7 @@ func (d *Daemon) readiness() []check {
 func readiness(s relay.Status, e messaging.EngineStatus, draining bool, now time.Time) []check {
 	return []check{
 		checkAuthenticated(s),
-		checkSubscribed(s),
+		checkSubscribed(s, draining),
 		checkFresh(s, now),
 		checkJournal(e),
 		checkDraining(draining),
@@ -61,19 +61,30 @@ func inWords(s relay.State) string {
 	return "the session is " + s.String()
 }
 
-func checkSubscribed(s relay.Status) check {
+func checkSubscribed(s relay.Status, draining bool) check {
 	const name = "subscribed"
 	switch {
+	case draining:
+		return fail(name, "the contexts are left, because this process is stopping")
 	case s.Paused != "":
 		return fail(name, "contexts are unsubscribed for now: %s", s.Paused)
 	case s.State != relay.StateSubscribed:
-		return fail(name, "%s", inWords(s.State))
+		return fail(name, "%s%s", inWords(s.State), notSubscribed(s.LastError))
 	case len(s.Missing) > 0:
-		return fail(name, "the platform has not confirmed: %s", strings.Join(s.Missing, ", "))
+		return fail(name, "the platform has not confirmed: %s%s", strings.Join(s.Missing, ", "), notSubscribed(s.LastError))
 	case len(s.Contexts) == 0:
 		return fail(name, "no context is subscribed; name at least one under contexts")
 	}
 	return pass(name)
+}
+
+// notSubscribed is why the platform did not subscribe us, with its code and words; empty if the
+// latest trouble is another one.
+func notSubscribed(e relay.LastError) string {
+	if e.What != "change subscriptions" || e.Text == "" {
+		return ""
+	}
+	return "; last error (" + e.What + "): " + e.Text
 }
 
 func checkFresh(s relay.Status, now time.Time) check {
