@@ -50,13 +50,18 @@ lines and prints what comes back, and ends when everything has been answered:
   hello              texts the context in use
   /to sales          changes the context in use
 
-With --from a number that has a magic ending, replies fail to arrive: see "signpost sim".`,
+With --from a number that has a magic ending, replies meet another fate; +12025559002 is
+refused by its carrier. All endings: GET /control/magic of "signpost sim", or
+relay/relaytest/CONTROL.md.`,
 		Example: "  signpost dev\n  echo 'support: HOURS' | signpost dev\n  signpost dev --config signpost.yaml",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			lv := slog.LevelWarn
 			if err := lv.UnmarshalText([]byte(level)); err != nil {
 				return exitf(ExitUsage, "--log-level %q is none of debug, info, warn, error", level)
+			}
+			if !ownNumber.MatchString(from) {
+				return exitf(ExitUsage, "--from is no phone number; write it with + and country code, without spaces, such as %s", devHandset)
 			}
 			return c.dev(cmd.Context(), messaging.Number(from), to, lv)
 		},

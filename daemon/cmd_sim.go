@@ -42,6 +42,10 @@ official SDKs talk to unchanged, the REST endpoints of messages and logs, teleph
 receive what is sent, and a control API to text from them and to make things fail.
 It needs no account and reaches no network.
 
+What is sent to a number with a magic ending, such as +12025559002, meets another fate
+than delivery: GET /control/magic lists them, relay/relaytest/CONTROL.md describes the
+whole control API.
+
 With --project and --token only those credentials are accepted; without, any are.`,
 		Example: `  signpost sim
   signpost sim --listen 127.0.0.1:7777 --numbers +12025550100=support,+12025550101=sales

@@ -17,6 +17,10 @@ const answerWithin = 45 * time.Second
 // piped conversation reads like one. A slower answer does not hold it up.
 const turnWithin = 2 * time.Second
 
+// sentIsFinal is how long, once everything else is done, a reply that was sent may still become
+// delivered. Many carriers never report that, so that sent is a last word too.
+const sentIsFinal = 5 * time.Second
+
 // keypad is what sends what was typed on the handset: to the number of a context.
 type keypad func(th *thread, body string) (messageID string, err error)
 
@@ -51,7 +55,7 @@ func (p *plainPhone) run(ctx context.Context, in io.Reader) error {
 		}
 		ended <- sc.Err()
 	}()
-	var overdue, turn <-chan time.Time
+	var overdue, turn, settled <-chan time.Time
 	eof := false
 	for !eof || p.outstanding() > 0 {
 		next := lines
@@ -72,17 +76,37 @@ func (p *plainPhone) run(ctx context.Context, in io.Reader) error {
 			t := time.NewTimer(answerWithin)
 			defer t.Stop()
 			overdue = t.C
+			settled = p.settling()
 		case <-p.line.wake:
 			for _, ev := range p.line.take() {
 				p.apply(ev)
 			}
+			if eof {
+				settled = p.settling()
+			}
+		case <-settled:
+			return nil
 		case <-overdue:
-			return fmt.Errorf("%d messages have had no last word within %v; look at the log with --log-level debug", p.outstanding(), answerWithin)
+			return exitf(ExitFindings, "%d messages have had no last word within %v; look at the log with --log-level debug", p.outstanding(), answerWithin)
 		case <-ctx.Done():
 			return nil
 		}
 	}
 	return nil
+}
+
+// settling is when to stop waiting because nothing is left but replies that were sent; nil
+// while there is something else.
+func (p *plainPhone) settling() <-chan time.Time {
+	if len(p.typed) > 0 {
+		return nil
+	}
+	for _, b := range p.replies {
+		if b.tick != tickSent {
+			return nil
+		}
+	}
+	return time.After(sentIsFinal)
 }
 
 // typedLine does what one line asks for.

@@ -149,7 +149,38 @@ func TestPlainPhoneWaitsForTheLastWordButNotForEver(t *testing.T) {
 		if got := time.Since(began); got != answerWithin {
 			t.Errorf("run took %v, want %v", got, answerWithin)
 		}
+		if code := ExitCode(err); code != ExitFindings {
+			t.Errorf("exit code %d, want %d: it is no defect of ours", code, ExitFindings)
+		}
 	})
+}
+
+// A carrier that reports no delivery leaves a reply at sent.
+func TestPlainPhoneTakesSentForALastWord(t *testing.T) {
+	t.Parallel()
+	for status, want := range map[messaging.Status]time.Duration{
+		messaging.StatusSent: 2*time.Second + sentIsFinal, messaging.StatusInDoubt: answerWithin,
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			var out strings.Builder
+			p := newPlainPhone(&out)
+			reply := outgoing(uuid.New(), "hi", messaging.StatusQueued, "")
+			p.send = func(th *thread, body string) (string, error) {
+				time.AfterFunc(time.Second, func() {
+					p.line.trace(decision("m-1", th.context, body, &messaging.Outcome{Fate: messaging.FateDone, Sends: []*messaging.Outgoing{reply}}))
+				})
+				time.AfterFunc(2*time.Second, func() {
+					p.line.trace(messaging.Trace{Send: &messaging.SendTrace{ID: reply.ID, Status: status}})
+				})
+				return "m-1", nil
+			}
+			began := time.Now()
+			err := p.run(t.Context(), strings.NewReader("hello\n"))
+			if got := time.Since(began); got != want || (err == nil) != (want != answerWithin) {
+				t.Errorf("%s: run ended after %v with %v, want %v:\n%s", status, got, err, want, out.String())
+			}
+		})
+	}
 }
 
 func TestPlainPhoneEndsWithItsContext(t *testing.T) {
