@@ -107,7 +107,7 @@ func TestCanariesStayInside_R3(t *testing.T) {
 			}
 		}
 		// The search proves nothing unless those things were logged at all.
-		for _, want := range []string{`"level":"DEBUG"`, "dead", "panic", "connection lost", "code -32002"} {
+		for _, want := range []string{`"level":"DEBUG"`, "dead", "panic", "connection lost", "the platform refused the credentials"} {
 			if !strings.Contains(log, want) {
 				t.Errorf("the log has nothing on %q:\n%s", want, log)
 			}

@@ -1,17 +1,20 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
 	"slices"
 	"strings"
 
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/memory"
+	"github.com/signpost-sms/signpost/messaging/sqlite"
 )
 
 // stores are the journals that this build can open, by the scheme of the store's URL.
 var stores = map[string]func(name StoreURL, log *slog.Logger) (messaging.Store, error){
 	"memory": openMemory,
+	"sqlite": openSQLite,
 }
 
 // openStore opens the journal that the configuration names.
@@ -26,6 +29,19 @@ func openStore(name StoreURL, log *slog.Logger) (messaging.Store, error) {
 func openMemory(_ StoreURL, log *slog.Logger) (messaging.Store, error) {
 	log.Warn("the store is memory: everything is lost when the process ends, acknowledged messages included; good for trying things out, not for people who wait for an answer")
 	return memory.New(memory.Config{}), nil
+}
+
+// openSQLite opens the file that the URL names: sqlite:///absolute/path or sqlite:relative.
+func openSQLite(name StoreURL, log *slog.Logger) (messaging.Store, error) {
+	path := strings.TrimPrefix(strings.TrimPrefix(name.Reveal()[len("sqlite"):], ":"), "//")
+	if path == "" {
+		return nil, exitf(ExitConfig, "store: %q names no file; write sqlite:///var/lib/signpost/signpost.db", "sqlite:")
+	}
+	s, err := sqlite.Open(context.Background(), path, sqlite.Config{Logger: log})
+	if err != nil {
+		return nil, exitf(ExitUnavailable, "open the store: %w", err)
+	}
+	return s, nil
 }
 
 func knownStores() string {

@@ -190,7 +190,12 @@ func (c *Client) connection(ctx context.Context, number uint64) ending {
 // noteEnding records and logs why a connection or an attempt ended: loud when
 // a person must act, and once for each new kind of trouble.
 func (c *Client) noteEnding(end *ending) {
-	news := c.noteError(end.reason, end.cause) || end.ready
+	fresh := end.refused != nil && end.refused.credentials() && !end.resumed
+	what := end.reason
+	if fresh {
+		what = "credentials" // not the same news as a refused resume, though the words may be
+	}
+	news := c.noteError(what, end.cause) || end.ready
 	level, text := slog.LevelWarn, "connection lost"
 	if !end.upgrade {
 		text = "no connection"
@@ -198,7 +203,7 @@ func (c *Client) noteEnding(end *ending) {
 	switch {
 	case !news:
 		level = slog.LevelDebug
-	case end.refused != nil && end.refused.credentials() && !end.resumed:
+	case fresh:
 		level, text = slog.LevelError, "the platform refused the credentials; check the project and its token"
 	}
 	c.log.Log(context.Background(), level, text, "reason", end.reason, "err", end.cause)
