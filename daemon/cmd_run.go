@@ -24,8 +24,13 @@ SIGHUP reloads the configuration, as does "signpost reload".
 Exit codes: 0 stopped, nothing left; 69 something needed does not answer; 75 work left;
 77 the platform rejected the credentials; 78 the configuration is unusable.`,
 		Example: "  signpost run\n  signpost run --config /etc/signpost/config.yaml",
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return exitf(ExitUsage, "run takes no arguments; see %s --help", cmd.CommandPath())
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error { return c.run(cmd.Context()) },
 	}
 }
 

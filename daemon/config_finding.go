@@ -122,8 +122,13 @@ func (fs Findings) Err() error {
 	if !fs.Unusable() {
 		return nil
 	}
-	return exitf(ExitConfig, "%s", strings.TrimSuffix(fs.Of(SeverityError).String(), "\n"))
+	return withExit(ExitConfig, unusableError{fs.Of(SeverityError)})
 }
+
+// unusableError is findings as an error.
+type unusableError struct{ findings Findings }
+
+func (e unusableError) Error() string { return strings.TrimSuffix(e.findings.String(), "\n") }
 
 // String is one line for each finding.
 func (fs Findings) String() string {

@@ -51,6 +51,13 @@ func (l *loader) misspelt(section string) bool {
 	})
 }
 
+// meant tells whether a misspelling of a section was reported: what is missing is not missing.
+func (l *loader) meant(section string) bool {
+	return slices.ContainsFunc(l.findings, func(f Finding) bool {
+		return f.Rule == "unknown-key" && parentKey(f.Key) == "" && nearest(f.Key, []string{section}) != ""
+	})
+}
+
 // checkRanges holds every number and duration against the range of its tag.
 func (l *loader) checkRanges() {
 	for _, k := range keys() {
@@ -378,7 +385,7 @@ func (l *loader) checkContexts() {
 	if l.reported("contexts") {
 		return
 	}
-	if len(l.cfg.Contexts) == 0 && !l.src.ContextsInCode {
+	if len(l.cfg.Contexts) == 0 && !l.src.ContextsInCode && !l.meant("contexts") {
 		l.errorAt("contexts", "no-contexts", "there is no context, so that there is nothing to answer", "add one with a handler: "+handlerExample)
 		return
 	}

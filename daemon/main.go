@@ -60,7 +60,11 @@ func (c *cli) main(args []string) int {
 		err = exitf(ExitUsage, "%w; see %s --help", err, root.Name())
 	}
 	if !errors.Is(err, errSilent) {
-		_, _ = fmt.Fprintf(c.errw, "signpost: %v\n", err)
+		prefix := "signpost: "
+		if errors.As(err, new(unusableError)) {
+			prefix = "" // FILE:LINE:COL comes first, where editors look for it
+		}
+		_, _ = fmt.Fprintf(c.errw, "%s%v\n", prefix, err)
 	}
 	return ExitCode(err)
 }

@@ -38,7 +38,7 @@ func (d *Daemon) Reload(ctx context.Context) (Reloaded, error) {
 		d.log.Error("reload failed, the old configuration stays in force", "err", err)
 		return Reloaded{}, fmt.Errorf("reload: %w", err)
 	}
-	done.Pending = d.unconfirmed(ctx)
+	done.Pending = append([]string{}, d.unconfirmed(ctx)...)
 	d.log.Info("configuration reloaded", "added", done.Added, "removed", done.Removed, "kept", done.Kept, "pending", done.Pending)
 	if len(done.Restart) > 0 {
 		d.log.Warn("changed keys wait for a restart", "keys", done.Restart)
@@ -64,7 +64,8 @@ func (d *Daemon) reload() (Reloaded, error) {
 	// Nothing can fail from here on.
 	old := d.routing
 	next.after(old)
-	done := Reloaded{Restart: Diff(&d.boot, &cfg).Restart}
+	// In JSON an empty list is [] and not null.
+	done := Reloaded{Added: []string{}, Removed: []string{}, Kept: []string{}, Restart: append([]string{}, Diff(&d.boot, &cfg).Restart...)}
 	for _, name := range next.names() {
 		if slices.Contains(old.names(), name) {
 			done.Kept = append(done.Kept, name)

@@ -47,7 +47,8 @@ func TestReloadAddsAndRemovesContextsWithoutAReconnect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		want := Reloaded{Added: []string{"billing"}, Removed: []string{"sales"}, Kept: []string{"support"}}
+		// Empty lists and not nil: JSON has [] for them.
+		want := Reloaded{Added: []string{"billing"}, Removed: []string{"sales"}, Kept: []string{"support"}, Pending: []string{}, Restart: []string{}}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("reloaded (-want +got):\n%s", diff)
 		}
