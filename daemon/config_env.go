@@ -63,16 +63,24 @@ func (l *loader) readPlatform() {
 		}
 		if first, twice := from[p.key]; twice {
 			if l.env[first] != l.env[p.name] {
-				l.report(Finding{SeverityWarning, Place{Env: p.name}, "variable-conflict", p.key,
-					"it differs from " + first + ", which counts", "unset one of the two"})
+				l.report(Finding{
+					SeverityWarning,
+					Place{Env: p.name},
+					"variable-conflict", p.key,
+					"it differs from " + first + ", which counts", "unset one of the two",
+				})
 			}
 			continue
 		}
 		from[p.key] = p.name
 		before, own := l.settings[p.key]
 		if own && before.layer == layerEnv && strings.TrimSpace(l.env[before.place.Env]) != value {
-			l.report(Finding{SeverityWarning, Place{Env: p.name}, "variable-conflict", p.key,
-				"it differs from " + before.place.Env + ", and it counts because it is the platform's own name", "unset one of the two"})
+			l.report(Finding{
+				SeverityWarning,
+				Place{Env: p.name},
+				"variable-conflict", p.key,
+				"it differs from " + before.place.Env + ", and it counts because it is the platform's own name", "unset one of the two",
+			})
 		}
 		l.set(p.key, value, setting{Place{Env: p.name}, layerPlatform})
 	}

@@ -83,8 +83,10 @@ func (e *expander) value(n *yaml.Node, at, inner string) string {
 	case hasDefault && value == "":
 		return e.text(n, fallback)
 	case !set:
-		e.doc.unset[n] = append(e.doc.unset[n], Finding{SeverityError, e.find(n, at), ruleUnset, "",
-			"the environment variable " + name + " is not set", "set it, or write ${" + name + ":-default}"})
+		e.doc.unset[n] = append(e.doc.unset[n], Finding{
+			SeverityError, e.find(n, at), ruleUnset, "",
+			"the environment variable " + name + " is not set", "set it, or write ${" + name + ":-default}",
+		})
 	}
 	return value
 }

@@ -152,8 +152,12 @@ func (l *loader) readFile() {
 		var err error
 		if text, _, err = l.read(l.src.Path, maxConfigBytes); err != nil {
 			l.broken = true
-			l.report(Finding{SeverityError, Place{File: l.src.Path}, "unreadable-file", "",
-				fmt.Sprintf("the configuration cannot be read: %v", reason(err)), mendUnreadable(err)})
+			l.report(Finding{
+				SeverityError,
+				Place{File: l.src.Path},
+				"unreadable-file", "",
+				fmt.Sprintf("the configuration cannot be read: %v", reason(err)), mendUnreadable(err),
+			})
 			return
 		}
 	}

@@ -107,12 +107,12 @@ func TestTimeoutLeavesOtherErrorsAlone(t *testing.T) {
 			<-ctx.Done()
 			return ctx.Err()
 		})).HandleEvent(outer, discard{}, message("x"))
-		if err != context.DeadlineExceeded { // unwrapped: it is not our deadline
+		if err != context.DeadlineExceeded { //nolint:errorlint // unwrapped: it is not our deadline
 			t.Errorf("outer deadline: got %v, want it as it was", err)
 		}
 		boom := errors.New("boom")
 		err = handle(t, handlers.Timeout(time.Minute)(messaging.HandlerFunc(func(context.Context, messaging.Responder, *messaging.Event) error { return boom })), message("x"))
-		if err != boom {
+		if err != boom { //nolint:errorlint // as it was, without anything around it
 			t.Errorf("handler's own error: got %v, want it as it was", err)
 		}
 	})

@@ -89,8 +89,10 @@ func TestKeywordReplyTemplates(t *testing.T) {
 		want string
 	}{
 		{handlers.KeywordOptions{Words: []string{"hi"}, Reply: "{{.Brand}}: you said {{.Body}}"}, "Hi!", "Acme: you said Hi!"},
-		{handlers.KeywordOptions{Words: []string{`^order (?P<order>[a-z]+-\d+)( now)?$`}, Match: "regexp", Reply: "Order {{.Groups.order}}{{index .Match 2}} ({{index .Match 0}})"},
-			"order  AB-66", "Order AB-66 (order AB-66)"},
+		{
+			handlers.KeywordOptions{Words: []string{`^order (?P<order>[a-z]+-\d+)( now)?$`}, Match: "regexp", Reply: "Order {{.Groups.order}}{{index .Match 2}} ({{index .Match 0}})"},
+			"order  AB-66", "Order AB-66 (order AB-66)",
+		},
 		{handlers.KeywordOptions{Words: []string{`^(?P<a>x)$`, `^(?P<a>y)$`}, Match: "regexp", Reply: "{{.Groups.a}}"}, "Y", "Y"},
 	} {
 		mw := build(t, &tt.o, handlers.Env{Brand: "Acme"})
