@@ -57,9 +57,10 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 		return s, err
 	}
 	if !sc.crash {
+		ended := proc.ended // proc itself is looked up again at the end of the load
 		go func() {
 			select {
-			case <-proc.ended:
+			case <-ended:
 				cancel(errors.New("the client ended by itself"))
 			case <-ctx.Done():
 			}
