@@ -106,7 +106,6 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 	waits := newRedial()
 	refusals := 0   // of credentials
 	unanswered := 0 // attempts in a row to resume that got no answer
-	fresh := false  // this attempt follows a refusal to resume, without delay
 	for number := uint64(1); ctx.Err() == nil; number++ {
 		end := c.attempt(ctx, number)
 		if ctx.Err() != nil {
@@ -118,10 +117,9 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 
 		state := StateBackoff
 		if end.refused != nil {
-			if end.resumed && !fresh {
+			if end.resumed { // so the next attempt does not, and this happens once
 				c.log.Info("the platform refused to resume the session; beginning a new one", "code", end.refused.Code)
 				c.forgetResume()
-				fresh = true
 				continue
 			}
 			if end.refused.credentials() {
@@ -132,7 +130,6 @@ func (c *Client) Run(ctx context.Context, h Handler) (err error) {
 				}
 			}
 		}
-		fresh = false
 		if end.unanswered {
 			// A platform that closes, or says nothing, when it does not like
 			// what we want to resume would never let us in again.

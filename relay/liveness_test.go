@@ -253,6 +253,35 @@ func TestProbeAsksNow_R52(t *testing.T) {
 	})
 }
 
+// Answers prove as much as pongs: a busy session is not pinged.
+func TestBusySessionIsNotPinged_R27(t *testing.T) {
+	bubble(t, func(t *testing.T, sp *space) {
+		r := sp.run()
+		p := sp.ready()
+		r.ready(t)
+		synctest.Wait()
+		for range 60 {
+			got := r.ask("messaging.send", `{}`)
+			m := p.await("messaging.send")
+			p.answer(m, `{"code":"200"}`)
+			if a := <-got; a.Err != nil {
+				t.Fatal(a.Err)
+			}
+			time.Sleep(5 * time.Second)
+			if p.r.Buffered() > 0 {
+				t.Fatal("a ping on a busy session")
+			}
+			synctest.Wait()
+			p.conn.in.mu.Lock()
+			n := len(p.conn.in.buf)
+			p.conn.in.mu.Unlock()
+			if n > 0 {
+				t.Fatalf("%d bytes on a session that is waiting for nothing", n)
+			}
+		}
+	})
+}
+
 // Timers belong to a connection: the old one's cannot end the new one, and the
 // new one has its own.
 func TestLivenessIsReArmed_R29(t *testing.T) {

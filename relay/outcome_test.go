@@ -262,3 +262,29 @@ func TestPendingIsBounded(t *testing.T) {
 		}
 	})
 }
+
+// The peer answered and left, and our next write finds out before the reader
+// does: the answer counts.
+func TestAnswerBeforeTheEndCounts_R34(t *testing.T) {
+	bubble(t, func(t *testing.T, sp *space) {
+		w := newWatcher()
+		w.onEvent = func(*Event) { time.Sleep(lastWords / 2) } // a reader that is a little behind
+		r := sp.runWith(w)
+		p := sp.ready()
+		r.ready(t)
+		p.answer(p.await("signalwire.ping"), `{}`)
+		answered := r.ask("messaging.send", `{}`)
+		m := p.expect("messaging.send")
+		p.event(`1`, "x")
+		p.answer(m, `{"code":"200"}`)
+		p.conn.Close()
+		synctest.Wait()
+		lost := r.ask("messaging.send", `{}`)
+		if a := <-answered; a.Err != nil {
+			t.Errorf("answered request: got %v", a.Err)
+		}
+		if a := <-lost; !errors.Is(a.Err, ErrNotSent) {
+			t.Errorf("request to a closed peer: got %v, want ErrNotSent", a.Err)
+		}
+	})
+}

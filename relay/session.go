@@ -99,8 +99,8 @@ const (
 	// close frames are exchanged.
 	goodbyeTimeout = 2 * time.Second
 
-	// lastWords is how long the end of a session waits for frames that had
-	// been received already: an answer among them is worth more than a doubt.
+	// lastWords is how long the end of a session whose peer has gone waits for
+	// frames that had arrived: an answer among them is worth more than a doubt.
 	lastWords = 100 * time.Millisecond
 
 	// handlerPatience is how long a handler may hold the reader of a session
@@ -172,7 +172,6 @@ func (s *session) serve(ctx context.Context) ending {
 		s.c.transition(StateBackoff, nil) // at once: nobody should think that it is up
 	}
 	<-s.written
-	s.lastFrames()
 	s.settle()
 	_ = s.ws.CloseNow()
 	_ = s.rpc.Close()
@@ -186,7 +185,8 @@ func (s *session) serve(ctx context.Context) ending {
 	}
 }
 
-// lastFrames lets the reader finish what had arrived.
+// lastFrames gives the reader of a peer that has gone the time to finish what
+// had arrived.
 func (s *session) lastFrames() {
 	t := time.NewTimer(lastWords)
 	defer t.Stop()

@@ -476,7 +476,7 @@ func TestBlockedHandlerDoesNotHoldShutdown_R36(t *testing.T) {
 		}
 		<-r.done
 		r.done <- nil
-		if d := time.Since(start); d > goodbyeTimeout+handlerPatience+lastWords {
+		if d := time.Since(start); d > goodbyeTimeout+handlerPatience {
 			t.Errorf("Run returned after %s", d)
 		}
 		close(release)
