@@ -64,7 +64,7 @@ func number[T ~int | ~int64 | ~uint8](n T) driver.Value {
 	return int64(n)
 }
 
-func bytes(b []byte) driver.Value {
+func blob(b []byte) driver.Value {
 	if len(b) == 0 {
 		return nil
 	}

@@ -84,7 +84,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	}
 	err = s.w.insertEvent.exec(seq, ev.ID, int64(ev.Kind), text(ev.Context), text(ev.MessageID), text(ev.From), text(ev.To),
 		text(ev.Body), media, number(ev.Segments), tags, text(ev.State), text(ev.Reason), ev.ReceivedAt.UnixMilli(), millis(ev.SentAt),
-		bytes(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly)
+		blob(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly)
 	if err != nil {
 		return 0, err
 	}
