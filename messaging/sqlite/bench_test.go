@@ -38,20 +38,26 @@ func (f *traffic) batches(size int) (in, out *messaging.Batch) {
 		id := uuid.NewString() // as the platform's: in no order
 		ev := *f.template
 		ev.ID, ev.MessageID, ev.ReceivedAt = id, id, f.now
-		o := &messaging.Outgoing{
-			Send: messaging.Send{
-				ID: newID(), Key: id + "#0", InReplyTo: id, Context: "support", From: ev.To, To: ev.From, Body: "We're open Mon-Fri 9am-5pm",
-				Priority: messaging.PriorityReply, Category: messaging.CategoryReply, ExpiresAt: f.now.Add(time.Hour), CreatedAt: f.now,
-			},
-			Status: messaging.StatusSending,
-		}
-		o.Attempt = &messaging.Attempt{ID: newID(), SendID: o.ID, Number: 1, ClaimedAt: f.now}
+		o := f.send(&ev)
 		in.Appends = append(in.Appends, &messaging.Append{Event: &ev, Outcome: &messaging.Outcome{Fate: messaging.FateDone, Sends: []*messaging.Outgoing{o}}})
 		out.Reports = append(out.Reports, &messaging.Report{
 			SendID: o.ID, AttemptID: o.Attempt.ID, Outcome: messaging.OutcomeAccepted, MessageID: uuid.NewString(), Status: messaging.StatusAccepted,
 		})
 	}
 	return in, out
+}
+
+// send makes the claimed answer to an event.
+func (f *traffic) send(ev *messaging.Event) *messaging.Outgoing {
+	o := &messaging.Outgoing{
+		Send: messaging.Send{
+			ID: newID(), Key: ev.ID + "#0", InReplyTo: ev.ID, Context: "support", From: ev.To, To: ev.From, Body: "We're open Mon-Fri 9am-5pm",
+			Priority: messaging.PriorityReply, Category: messaging.CategoryReply, ExpiresAt: f.now.Add(time.Hour), CreatedAt: f.now,
+		},
+		Status: messaging.StatusSending,
+	}
+	o.Attempt = &messaging.Attempt{ID: newID(), SendID: o.ID, Number: 1, ClaimedAt: f.now}
+	return o
 }
 
 // BenchmarkCommit is the way of a message: its append with its outcome and its claimed
