@@ -101,9 +101,9 @@ func decodeEvent(kind Kind, eventType string, frame []byte, received time.Time) 
 		From:       Number(clean(first(in.FromNumber, in.From))),
 		To:         Number(clean(first(in.ToNumber, in.To))),
 		Body:       clean(in.Body),
-		Media:      in.Media,
+		Media:      cleanAll(in.Media),
 		Segments:   in.Segments,
-		Tags:       in.Tags,
+		Tags:       cleanAll(in.Tags),
 		ReceivedAt: received,
 		SentAt:     epoch(env.Params.Timestamp),
 		Frame:      frame,
@@ -209,6 +209,13 @@ func clean(s string) string {
 		s = strings.ReplaceAll(s, "\x00", "")
 	}
 	return strings.ToValidUTF8(s, "\uFFFD")
+}
+
+func cleanAll(list []string) []string {
+	for i, s := range list {
+		list[i] = clean(s)
+	}
+	return list
 }
 
 func first(a, b string) string {

@@ -20,6 +20,7 @@ func (e *Engine) doubt(f *flight, why string) {
 	e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeInDoubt, Reason: why, Status: StatusInDoubt})
 	e.observe(f, StatusInDoubt, why)
 	e.cfg.Logger.Warn("send in doubt", "context", f.out.Context, "send_id", f.out.ID, "attempt", f.attempts, "reason", why)
+	f.alarm.cancel()
 	f.alarm = e.alarms.add(e.now.Add(e.cfg.InDoubt.Wait), func() { e.decide(f) })
 }
 
@@ -83,7 +84,7 @@ func (e *Engine) consult(f *flight) {
 	since = since.Add(-2 * logSlack)
 	q := Query{Owner: e.cfg.Owner, Now: e.now, Accepted: true, Pair: pair, Since: since}
 	e.journal.group.Go(func() {
-		ctx, cancel := context.WithTimeout(e.work, logTimeout)
+		ctx, cancel := context.WithTimeout(e.reading, logTimeout)
 		defer cancel()
 		// The log is read first: what is accepted in between must not look foreign.
 		entries, err := e.cfg.Log.Outbound(ctx, pair, since, time.Now().Add(logSlack))
@@ -137,6 +138,7 @@ func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work,
 				e.applyPolicy(f) // the log cannot be read, and has had its time
 				continue
 			}
+			f.alarm.cancel()
 			f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
 		}
 	}
@@ -153,6 +155,7 @@ func (e *Engine) applyPolicy(f *flight) {
 		e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeInDoubt, Reason: "sent again by policy", Status: StatusQueued})
 		return
 	}
+	f.alarm.cancel()
 	f.alarm = e.alarms.add(later(e.now, f.doubtAt.Add(e.cfg.InDoubt.Release)), func() {
 		if f.phase == phaseDoubt && f.talk.busy == f {
 			f.talk.busy = nil

@@ -51,6 +51,7 @@ type Engine struct {
 	out       outbox
 	tallies   counts
 	work      context.Context
+	reading   context.Context // of reads from the store and the message log; ends with Run
 	traced    bool
 	debug     bool // debug records are wanted, as far as was known a second ago
 	publish   atomic.Pointer[EngineStatus]
@@ -79,6 +80,8 @@ func NewEngine(store Store, h Handler, link Link, cfg Config) *Engine {
 		conv:   map[Conversation]*talk{},
 		traced: cfg.Trace != nil,
 		work:   background,
+
+		started: time.Now(),
 	}
 	e.spill.on = e.traits.Durable // what a former process left is read before anything new is handled
 	e.out.doubts = map[uuid.UUID]*flight{}
@@ -100,17 +103,18 @@ var ErrDrainIncomplete = errors.New("messaging: stopped before everything in fli
 // returns nil. When work ends it gives up at once and returns ErrDrainIncomplete if
 // something was left. Handlers' contexts descend from work. Run must be called once.
 func (e *Engine) Run(stop, work context.Context) error {
-	e.work = work
+	reading, stopReading := context.WithCancel(work)
+	defer stopReading()
+	e.work, e.reading = work, reading
 	e.timer = time.NewTimer(time.Hour)
 	defer e.timer.Stop()
 	var commits sync.WaitGroup
-	defer commits.Wait()
+	defer func() { stopReading(); commits.Wait() }()
 	e.journal.start(e, work, &commits)
 	defer e.journal.stop()
 
 	stopped := stop.Done()
 	e.now = time.Now()
-	e.started = e.now
 	e.recoverWork()
 	for {
 		e.rearm()
@@ -165,9 +169,14 @@ func (e *Engine) awaitHandlers() {
 	}
 }
 
+// turnMost bounds a turn, so that a flood cannot keep the engine from its status, its
+// timer and the order to stop.
+const turnMost = 50 * time.Millisecond
+
 // turn does everything that can be done without waiting.
 func (e *Engine) turn() {
-	for progress := true; progress; {
+	progress := true
+	for began := time.Now(); progress && e.now.Sub(began) < turnMost; {
 		e.now = time.Now()
 		e.alarms.fire(e.now)
 		e.out.expire(e)
@@ -184,6 +193,12 @@ func (e *Engine) turn() {
 		e.pump()
 		progress = e.journal.advance(e) || progress
 		e.runReady()
+	}
+	if progress { // come back at once, after a look at what else waits
+		select {
+		case e.wake <- struct{}{}:
+		default:
+		}
 	}
 	e.spillIfFull()
 	e.pageIn()
@@ -266,7 +281,8 @@ func (e *Engine) recoverWork() {
 	if !e.traits.Durable {
 		return
 	}
-	e.load(Query{Owner: e.cfg.Owner, Now: e.now, Limit: recoverLimit, Sends: true, Doubts: true}, func(w *Work) {
+	const ever = 100 * 365 * 24 * time.Hour // deferred ones too: their alarms are ours now
+	e.load(Query{Owner: e.cfg.Owner, Now: e.now.Add(ever), Limit: recoverLimit, Sends: true, Doubts: true}, func(w *Work) {
 		for _, d := range w.Doubts {
 			e.out.adopt(e, d)
 		}
@@ -285,14 +301,14 @@ const recoverLimit = 10_000
 func (e *Engine) load(q Query, then func(*Work)) {
 	read := func() {
 		for n := 1; ; n++ {
-			w, err := e.store.Load(e.work, q)
+			w, err := e.store.Load(e.reading, q)
 			if err == nil {
 				e.post(func() { then(w) })
 				return
 			}
 			e.cfg.Logger.Warn("store cannot be read", "err", err, "attempt", n)
 			select {
-			case <-e.work.Done():
+			case <-e.reading.Done():
 				return
 			case <-time.After(min(journalRetryMost, journalRetryFirst<<min(n, 10))):
 			}

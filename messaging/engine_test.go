@@ -107,6 +107,7 @@ type bench struct {
 	store  *messagingtest.FaultyStore
 	stop   context.CancelFunc
 	result chan error
+	ended  bool
 	traces []messaging.Trace // read after synctest.Wait
 }
 
@@ -148,7 +149,14 @@ func startOn(t *testing.T, store *messagingtest.FaultyStore, h messaging.Handler
 	b.eng = messaging.NewEngine(b.store, h, b.wire, cfg)
 	stop, cancel := context.WithCancel(context.Background())
 	b.stop = cancel
-	go func() { b.result <- b.eng.Run(stop, context.Background()) }()
+	work, giveUp := context.WithCancel(context.Background())
+	go func() { b.result <- b.eng.Run(stop, work) }()
+	t.Cleanup(func() { // for a test that does not drain
+		giveUp()
+		if !b.ended {
+			<-b.result
+		}
+	})
 	b.eng.HandleState(relay.StateSubscribed)
 	synctest.Wait()
 	return b
@@ -159,6 +167,7 @@ func (b *bench) end() {
 	b.t.Helper()
 	b.stop()
 	err := <-b.result
+	b.ended = true
 	if b.eng.Status().InDoubt > 0 && errors.Is(err, messaging.ErrDrainIncomplete) {
 		err = nil // memory takes its doubts with it, and Run says so
 	}

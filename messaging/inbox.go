@@ -106,11 +106,16 @@ func (e *Engine) admit(a *arrival) {
 		p.flights = e.runEarly(h, ap)
 	}
 	if ap.Outcome == nil && !e.spill.on {
-		p.talk = e.talkOf(ev)
-		p.item = newItem(ev)
-		p.talk.queue.push(p.item)
+		e.enter(p)
 	}
 	e.journal.append(p)
+}
+
+// enter gives an event its place in its conversation.
+func (e *Engine) enter(p *appending) {
+	p.talk = e.talkOf(p.Event)
+	p.item = newItem(p.Event)
+	p.talk.queue.push(p.item)
 }
 
 // mayRunEarly reports whether the chain of an event may run before its append: it is pure,
@@ -182,11 +187,6 @@ func (e *Engine) taken(p *appending) {
 		// Paged in already, while its commit was on its way back.
 		e.dropItem(p.talk, p.item)
 	default:
-		if p.item == nil { // the spill ended after the event was admitted
-			p.talk = e.talkOf(ev)
-			p.item = newItem(ev)
-			p.talk.queue.push(p.item)
-		}
 		e.hold(p.talk, p.item)
 	}
 }
@@ -239,6 +239,11 @@ func (e *Engine) pageIn() {
 		}
 		if len(w.Events) == 0 && !s.dirty {
 			s.on = false
+			e.journal.uncommitted(func(p *appending) {
+				if p.Outcome == nil && p.item == nil {
+					e.enter(p)
+				}
+			})
 		}
 	})
 }

@@ -144,6 +144,18 @@ func (j *journal) pending() int {
 	return n + len(j.parked)
 }
 
+// uncommitted calls f for every append that is not committed, in order.
+func (j *journal) uncommitted(f func(*appending)) {
+	bs := append([]*batch{j.inflight}, j.queue.items[j.queue.head:]...)
+	for _, b := range append(bs, j.next) {
+		if b != nil {
+			for _, p := range b.appends {
+				f(p)
+			}
+		}
+	}
+}
+
 func (b *batch) ops() int {
 	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports)
 }
@@ -279,13 +291,20 @@ func (e *Engine) commitFailed(b *batch) {
 	}
 	j.healthy, j.why = false, b.err
 	e.refresh()
-	if full && len(b.appends) > 0 && len(b.appends) < b.ops() {
+	if full {
 		// What finishes work makes room, and must not wait behind what brings more.
-		j.requeue(
-			&batch{settles: b.settles, enqueues: b.enqueues, claims: b.claims, reports: b.reports},
-			&batch{appends: b.appends},
-		)
-		return
+		for _, q := range b.enqueues {
+			e.refuse(q, b.err)
+		}
+		b.enqueues = nil
+		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports}
+		if rest.ops() > 0 {
+			j.requeue(rest, &batch{appends: b.appends})
+			return
+		}
+		if len(b.appends) == 0 {
+			return
+		}
 	}
 	delay := min(journalRetryFirst<<min(j.failures, 10), journalRetryMost)
 	j.failures++
@@ -310,9 +329,11 @@ func (e *Engine) commitFailed(b *batch) {
 // Later events wait behind them, so their order stays.
 func (e *Engine) park(b *batch, delay time.Duration) {
 	j := &e.journal
-	if j.next != nil {
-		b.appends = append(b.appends, j.next.appends...)
-		j.next.appends = nil
+	for _, later := range append(j.queue.items[j.queue.head:len(j.queue.items):len(j.queue.items)], j.next) {
+		if later != nil {
+			b.appends = append(b.appends, later.appends...)
+			later.appends = nil
+		}
 	}
 	parked := make([]*arrival, 0, len(b.appends))
 	for _, p := range b.appends {
@@ -327,6 +348,12 @@ func (e *Engine) park(b *batch, delay time.Duration) {
 			e.admit(a)
 		}
 	})
+}
+
+// refuse ends an Enqueue that the store did not take.
+func (e *Engine) refuse(q *enqueuing, err error) {
+	e.out.discard(e, []*flight{q.flight})
+	q.reply(Send{}, err)
 }
 
 // requeue puts batches before everything that is not committed yet.
@@ -384,7 +411,7 @@ func (e *Engine) takeApart(b *batch) {
 			run:    s.run,
 		}}})
 	case len(b.enqueues) == 1:
-		b.enqueues[0].reply(Send{}, err)
+		e.refuse(b.enqueues[0], err)
 	case len(b.claims) == 1:
 		log.Error("the store refuses a claim; its send is given up", "send_id", b.claims[0].SendID, "err", err)
 		e.out.finish(e, b.claims[0].flight, StatusFailed, "store")

@@ -164,16 +164,19 @@ func (e *Engine) start(t *talk, it *item) {
 	began := time.Now()
 	e.handlers.Go(func() {
 		defer cancel()
-		err := protect(ctx, h, r.resp, ev)
-		e.cfg.Metrics.of(ev.Context).handler.Observe(time.Since(began).Seconds())
-		e.post(func() {
-			if r.over {
-				e.abandoned.Add(-1)
-				return
-			}
-			e.running.Add(-1)
-			e.finished(r, err)
-		})
+		err := errGone
+		defer func() { // also when the handler ends its goroutine
+			e.cfg.Metrics.of(ev.Context).handler.Observe(time.Since(began).Seconds())
+			e.post(func() {
+				if r.over {
+					e.abandoned.Add(-1)
+					return
+				}
+				e.running.Add(-1)
+				e.finished(r, err)
+			})
+		}()
+		err = protect(ctx, h, r.resp, ev)
 	})
 }
 
@@ -186,6 +189,8 @@ func protect(ctx context.Context, h Handler, w Responder, ev *Event) (err error)
 	}()
 	return h.HandleEvent(ctx, w, ev)
 }
+
+var errGone = errors.New("the handler ended its goroutine (runtime.Goexit)")
 
 var errHung = errors.New("the handler did not return after its context ended; it must watch ctx.Done")
 

@@ -30,6 +30,7 @@ type flight struct {
 	tally    *tally
 	attempt  *Attempt
 	attempts int
+	unsent   int         // times that the wire did not take it
 	refusals int         // temporary ones; they set the pace of further attempts
 	marked   []uuid.UUID // attempts of it among the doubts
 	phase    phase
@@ -274,6 +275,9 @@ func (e *Engine) claimed(c *claiming) {
 	switch {
 	case f.phase == phaseDone: // a state settled it meanwhile
 		o.clear(e, f)
+		if c.Granted && c.Attempt != nil {
+			e.report(f, &Report{AttemptID: c.Attempt.ID, Outcome: OutcomeNotSent, Status: StatusAccepted})
+		}
 	case !c.Granted:
 		o.finish(e, f, StatusCancelled, "taken")
 	case c.Attempt != nil:
@@ -286,9 +290,25 @@ func (e *Engine) claimed(c *claiming) {
 	}
 }
 
+const (
+	// notSentPause is doubled for each further time that the wire does not take a send
+	// although the session is said to be ready.
+	notSentPause = 5 * time.Millisecond
+
+	// verdictGood is how long the gate's word holds; an opt-out may come meanwhile.
+	verdictGood = 250 * time.Millisecond
+)
+
 // wire puts the claimed attempt on the wire.
 func (o *outbox) wire(e *Engine, f *flight) {
 	a := f.attempt
+	if e.now.Sub(a.ClaimedAt) > verdictGood && !e.gate.ask(e.now, &f.out.Send).Go() {
+		// The commit took so long that the gate's word is stale: back into the queue.
+		o.vacate(f)
+		f.phase = phaseClaimed
+		e.report(f, &Report{AttemptID: a.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
+		return
+	}
 	f.phase, f.wiredAt = phaseWired, e.now
 	e.observe(f, StatusSending, "")
 	o.timeouts.push(timeout{f: f, attempt: a, at: e.now.Add(e.cfg.AnswerTimeout)})
@@ -381,6 +401,7 @@ func (e *Engine) refused(f *flight, a *Attempt, err error) {
 	}
 	r := &Report{AttemptID: a.ID, Outcome: OutcomeRejected, Code: code, Reason: text, Status: StatusFailed}
 	e.unmark(f)
+	f.alarm.cancel() // of the doubt, if it was one
 	o.vacate(f)
 	// The platform's words stay out of the log: they may quote the number or the text.
 	log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID, "code", code, "reason_len", len(text))
@@ -428,6 +449,18 @@ func (e *Engine) reported(r *reporting) {
 	}
 	switch {
 	case f.phase == phaseClaimed && r.Status == StatusQueued:
+		if r.Outcome == OutcomeNotSent {
+			if f.unsent++; f.unsent > 1 { // the wire takes nothing although it says it is ready
+				f.phase = phaseDeferred // it goes on holding its conversation
+				f.alarm = e.alarms.add(e.now.Add(min(notSentPause<<min(f.unsent, 10), time.Second)), func() {
+					if f.talk.busy == f {
+						f.talk.busy = nil
+					}
+					o.first(e, f)
+				})
+				return
+			}
+		}
 		if f.talk.busy == f {
 			f.talk.busy = nil
 		}

@@ -5,6 +5,8 @@ import (
 	"sync"
 )
 
+var errPriority = errors.New("a send's Priority is 1 to 4, or 0 for its category's")
+
 var errEmptySend = errors.New("a send needs text or media: give Reply a text, or ReplyMedia a URL")
 
 // responder collects what one run of a chain decides. It is sealed when the run is over,
@@ -33,6 +35,10 @@ func (r *responder) Send(s Send) {
 	}
 	if s.Body == "" && len(s.Media) == 0 {
 		r.err = errEmptySend
+		return
+	}
+	if s.Priority > PriorityBulk {
+		r.err = errPriority
 		return
 	}
 	r.sends = append(r.sends, s)

@@ -99,6 +99,9 @@ func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
 	if s.From == "" || s.To == "" || s.Context == "" {
 		return Send{}, errNoPair
 	}
+	if s.Priority > PriorityBulk {
+		return Send{}, errPriority
+	}
 	type result struct {
 		send Send
 		err  error
