@@ -59,10 +59,10 @@ func TestRunDiscardsOnError(t *testing.T) {
 		end  func(w messaging.Responder) error
 		is   func(error) bool
 	}{
-		{"error", func(messaging.Responder) error { return broken }, func(err error) bool { return err == broken }},
+		{"error", func(messaging.Responder) error { return broken }, func(err error) bool { return errors.Is(err, broken) }},
 		{"panic", func(messaging.Responder) error { panic(broken) }, func(err error) bool {
 			var p *messaging.PanicError
-			return errors.As(err, &p) && p.Value == broken && len(p.Stack) > 0
+			return errors.As(err, &p) && errors.Is(err, broken) && len(p.Stack) > 0
 		}},
 		{"empty reply", func(w messaging.Responder) error { w.Reply(""); return nil }, messaging.IsDrop},
 	} {
@@ -170,7 +170,7 @@ func TestFaultyPoison(t *testing.T) {
 	s.Poison(bad.ID, bitter)
 	both := batchOf(bad)
 	both.Appends = append(both.Appends, &messaging.Append{Event: good})
-	if err := s.Commit(t.Context(), both); err != bitter {
+	if err := s.Commit(t.Context(), both); !errors.Is(err, bitter) {
 		t.Errorf("commit of both: %v, want %v", err, bitter)
 	}
 	if err := s.Commit(t.Context(), batchOf(good)); err != nil {

@@ -14,14 +14,20 @@ import (
 // The codes of the journal's columns: the place of a name in its table. They are stored, so
 // names are only ever added at the end.
 var (
-	statuses = []messaging.Status{"", messaging.StatusQueued, messaging.StatusSending, messaging.StatusInDoubt,
+	statuses = []messaging.Status{
+		"", messaging.StatusQueued, messaging.StatusSending, messaging.StatusInDoubt,
 		messaging.StatusAccepted, messaging.StatusSent, messaging.StatusDelivered, messaging.StatusUndelivered,
 		messaging.StatusFailed, messaging.StatusSuppressed, messaging.StatusExpired, messaging.StatusCancelled,
-		messaging.StatusUnknown}
-	outcomes = []messaging.AttemptOutcome{"", messaging.OutcomeOpen, messaging.OutcomeAccepted, messaging.OutcomeRejected,
-		messaging.OutcomeNotSent, messaging.OutcomeInDoubt, messaging.OutcomeAbsent}
-	states = []messaging.State{"", messaging.StateQueued, messaging.StateInitiated, messaging.StateSent,
-		messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed}
+		messaging.StatusUnknown,
+	}
+	outcomes = []messaging.AttemptOutcome{
+		"", messaging.OutcomeOpen, messaging.OutcomeAccepted, messaging.OutcomeRejected,
+		messaging.OutcomeNotSent, messaging.OutcomeInDoubt, messaging.OutcomeAbsent,
+	}
+	states = []messaging.State{
+		"", messaging.StateQueued, messaging.StateInitiated, messaging.StateSent,
+		messaging.StateDelivered, messaging.StateUndelivered, messaging.StateFailed,
+	}
 )
 
 // The fates as they are stored. They are not messaging.Fate, whose zero value is a retry.

@@ -139,7 +139,7 @@ func TestAbandonedIDsAreForgotten(t *testing.T) {
 		return errShape
 	})
 	s.mu.Unlock()
-	if err != errShape {
+	if !errors.Is(err, errShape) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(s.ids.segments, before) {

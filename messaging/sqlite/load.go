@@ -78,7 +78,7 @@ func (s *Store) load(ctx context.Context, q messaging.Query) (*messaging.Work, e
 	if err != nil {
 		return nil, err
 	}
-	defer tx.Rollback()
+	defer func() { _ = tx.Rollback() }() // it only reads
 	w := &messaging.Work{}
 	if q.Events {
 		if err := loadEvents(ctx, tx, q, w); err != nil {

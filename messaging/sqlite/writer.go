@@ -131,12 +131,10 @@ func (s *stmt) row(dest []driver.Value, args ...driver.Value) (found bool, err e
 	if err != nil {
 		return false, err
 	}
-	switch err = rows.Next(dest); err {
-	case nil:
-		found = true
-	case io.EOF:
-		err = nil
+	if err = rows.Next(dest); errors.Is(err, io.EOF) {
+		return false, rows.Close()
 	}
+	found = err == nil
 	return found, errors.Join(err, rows.Close())
 }
 
@@ -154,7 +152,7 @@ func (s *stmt) query(dest []driver.Value, f func() error, args ...driver.Value) 
 			break
 		}
 	}
-	if err == io.EOF {
+	if errors.Is(err, io.EOF) {
 		err = nil
 	}
 	return errors.Join(err, rows.Close())
