@@ -253,7 +253,7 @@ func TestMemPipeKeepsOrder(t *testing.T) {
 			p := make([]byte, n)
 			k, err := b.Read(p)
 			got = append(got, p[:k]...)
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {

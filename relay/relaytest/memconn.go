@@ -177,7 +177,7 @@ func (h *half) finish(readErr, writeErr error, discard bool) {
 	if errors.Is(h.readErr, net.ErrClosed) {
 		h.readBy.stop()
 	}
-	if h.writeErr == net.ErrClosed {
+	if errors.Is(h.writeErr, net.ErrClosed) {
 		h.writeBy.stop()
 	}
 	h.changed.Broadcast()
