@@ -71,11 +71,11 @@ func TestCanariesStayInside_R3(t *testing.T) {
 			}
 		}
 		// A context that nobody serves, a frame that cannot be decoded, a refused send whose
-		// text quotes the number, a send without an answer, and a lost connection.
+		// answer quotes its text and number, a send without an answer, and a lost connection.
 		session := space.Session(t)
 		session.Deliver(relaytest.SMS{From: person, To: ourNumber, Context: "nobody", Body: body})
 		session.Deliver(relaytest.SMS{From: person, To: ourNumber, Context: "support", Body: body, Fields: map[string]any{"message_id": nil}})
-		space.NextReplies("messaging.send", relaytest.Reply{Code: "400", Message: "no route to " + person + " with " + token})
+		space.NextReplies("messaging.send", relaytest.Reply{Code: "400", Message: "no route for " + reply + " to " + person + " or " + person[1:] + " with " + token})
 		r.text("support", body+" refused")
 		space.NextSends(relaytest.DropUnexecuted())
 		r.text("support", body+" dropped")
@@ -100,14 +100,14 @@ func TestCanariesStayInside_R3(t *testing.T) {
 		for where, text := range map[string]string{
 			"log": log, "readyz": ready + rejected, "metrics": metrics, "error of Run": end,
 		} {
-			for _, canary := range []string{token, body, reply, person, stranger, ourNumber} {
+			for _, canary := range []string{token, body, reply, person, person[1:], stranger, ourNumber} {
 				if i := strings.Index(text, canary); i >= 0 {
 					t.Errorf("%s holds %q: ...%s...", where, canary, text[max(0, i-200):min(len(text), i+100)])
 				}
 			}
 		}
 		// The search proves nothing unless those things were logged at all.
-		for _, want := range []string{`"level":"DEBUG"`, "dead", "panic", "connection lost", "the platform refused the credentials"} {
+		for _, want := range []string{`"level":"DEBUG"`, "dead", "panic", "connection lost", "send refused", "the platform refused the credentials"} {
 			if !strings.Contains(log, want) {
 				t.Errorf("the log has nothing on %q:\n%s", want, log)
 			}
