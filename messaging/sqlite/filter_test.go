@@ -23,8 +23,8 @@ func TestFilter(t *testing.T) {
 			wrong++
 		}
 	}
-	// (1-e^(-4/67))^4 is one in 90,000.
-	if wrong > 20 {
+	// (1-e^(-4/33.5))^4 is 16 in 100,000.
+	if wrong > 32 {
 		t.Errorf("%d of 100,000 new ids look known among a million", wrong)
 	}
 }

@@ -77,7 +77,7 @@ const (
 	// The writer checkpoints after 16 MiB instead of 4: a page that is written often, such
 	// as the end of a table, then goes to the file itself less often. Its cache holds the
 	// pages that a busy journal touches.
-	writing = "&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-8192)&_txlock=immediate"
+	writing = "&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-4096)&_txlock=immediate"
 	reading = "&_pragma=query_only(1)&_pragma=cache_size(-1024)"
 )
 
