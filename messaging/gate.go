@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json/jsontext"
-	"github.com/google/uuid"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -85,8 +84,7 @@ func appendSend(b []byte, s *Send, a *Attempt) []byte {
 		b = append(b, ']')
 	}
 	b = append(b, `,"tags":["`...)
-	b = append(b, TagPrefix...)
-	b = appendUUID(b, a.ID)
+	b = append(b, a.Tag()...)
 	b = append(b, '"')
 	for _, t := range s.Tags {
 		b = append(b, ',')
@@ -102,16 +100,4 @@ func appendText(b []byte, s string) []byte {
 		out, _ = jsontext.AppendQuote(b, strings.ToValidUTF8(s, "\uFFFD"))
 	}
 	return out
-}
-
-func appendUUID(b []byte, id uuid.UUID) []byte {
-	const hexDigits = "0123456789abcdef"
-	for i, c := range id {
-		switch i {
-		case 4, 6, 8, 10:
-			b = append(b, '-')
-		}
-		b = append(b, hexDigits[c>>4], hexDigits[c&15])
-	}
-	return b
 }
