@@ -9,12 +9,13 @@ import (
 )
 
 // Store is the journal. The engine writes through Commit alone, one batch at a time from
-// one goroutine; the readers may be called concurrently with it and with each other.
+// one goroutine; the readers may be called concurrently with it and with each other. A
+// store whose Traits say Shared also implements [Sharer]; every store implements [Archive].
 type Store interface {
 	// Commit applies the whole batch in one transaction and returns nil once it is as
 	// durable as the store can make it; on an error nothing of it is applied. It fills the
 	// result fields of every operation. Operations apply in the order Appends, Settles,
-	// Enqueues, Claims, Reports; within a slice, in order. A retried batch (same ID, after
+	// Enqueues, Claims, Reports, Revives; within a slice, in order. A retried batch (same ID, after
 	// an error that may have hidden a successful commit) must recognise its own rows and
 	// report them as it did, or would have done, the first time.
 	//
@@ -29,7 +30,8 @@ type Store interface {
 	Load(ctx context.Context, q Query) (*Work, error)
 
 	// Prune forgets bodies and finished rows older than before, at most a bounded number a
-	// call, and returns how many; ids live on for the dedupe window.
+	// call, and returns how many; ids live on for the dedupe window. Nothing unfinished is
+	// touched.
 	Prune(ctx context.Context, before time.Time) (int64, error)
 
 	Traits() Traits
@@ -48,6 +50,9 @@ type Traits struct {
 var (
 	ErrUnavailable = errors.New("messaging: the store is unavailable")
 	ErrFull        = errors.New("messaging: the store is full")
+	// ErrFenced means that this instance was taken for dead and its work was taken over:
+	// nothing of it may be written any more, by this owner, ever.
+	ErrFenced = errors.New("messaging: another instance has taken over this one's work")
 )
 
 // Batch is what one transaction writes: whatever arrived while the previous one ran.
@@ -60,11 +65,12 @@ type Batch struct {
 	Enqueues []*Enqueue
 	Claims   []*Claim
 	Reports  []*Report
+	Revives  []*Revive
 }
 
 // Len is the number of operations.
 func (b *Batch) Len() int {
-	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports)
+	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives)
 }
 
 // Append journals one event.
@@ -73,9 +79,26 @@ type Append struct {
 	// Outcome is set when the chain ran before the append: the event is written once, in
 	// its final state, and the outcome's sends only if the event is fresh.
 	Outcome *Outcome
+	// Redeliver, for a KindState event that says failed or undelivered, asks for another try
+	// at the same send; see [Redelivery].
+	Redeliver *Redelivery
+	// Unheld says that the caller has no room for the event in memory and will read it with
+	// Load. A shared store sets it too, as a result, when the event is not the caller's to
+	// hold: another live instance owns its conversation, or earlier events of the
+	// conversation wait in the store. Other stores leave it alone.
+	Unheld bool
 
 	Fresh bool   // result: false for an event already journaled
 	Merge *Merge // result for a fresh KindState event: what it meant; nil if it matched no send (kept, bounded, for a report to come)
+}
+
+// Redelivery lets a failed send go out again. When the event of an Append makes its send
+// failed or undelivered, by the newest attempt at it, and fewer than Attempts were made, and
+// At lies before the send's expiry, the send is queued again with NotBefore At instead, in
+// the same transaction, and Merge.Again holds it.
+type Redelivery struct {
+	Attempts int
+	At       time.Time
 }
 
 // Fate is what becomes of an event after a run of its chain.
@@ -85,7 +108,8 @@ type Fate uint8
 const (
 	FateRetry Fate = iota // run again at Outcome.RetryAt
 	FateDone
-	FateDead // kept as a dead letter
+	FateDead    // kept as a dead letter
+	FateDropped // a dead letter that an operator let go; only a Revive writes it
 )
 
 // String names the fate as logs write it.
@@ -97,6 +121,8 @@ func (f Fate) String() string {
 		return "done"
 	case FateDead:
 		return "dead"
+	case FateDropped:
+		return "dropped"
 	}
 	return "unknown"
 }
@@ -121,6 +147,10 @@ type Outgoing struct {
 	Reason  string
 
 	Inserted bool // result: false if a send with the same Key exists; nothing was inserted then
+	// Unheld is a result of a shared store: another live instance owns the conversation, so
+	// the send was inserted queued and without Attempt, for that one to find. The caller
+	// forgets it.
+	Unheld bool
 }
 
 // Settle completes, retries or buries a journaled event.
@@ -166,6 +196,19 @@ type Report struct {
 	Merge *Merge
 }
 
+// Revive is an operator's word on a dead letter: run its chain again, or let it go.
+type Revive struct {
+	EventID string
+	Drop    bool
+
+	// Event is the result for a dead letter that lives again: unfinished, Attempt 0, due
+	// now, whole as Load gives it. Nil if EventID names no dead letter, after a Drop, and
+	// when Unheld.
+	Event  *Event
+	Done   bool // result: EventID named a dead letter
+	Unheld bool // result of a shared store: as for Append
+}
+
 // Merge tells where an attempt and its send stand after an operation.
 type Merge struct {
 	Ref      SendRef
@@ -173,18 +216,33 @@ type Merge struct {
 	Status   Status
 	Advanced bool // the operation changed the status
 	Conflict bool // a second, different terminal state; the first one holds
+	// Again is the send, queued, that a Redelivery lets go out again, with its newest
+	// attempt. Nil in a shared store if another live instance owns its conversation.
+	Again *Outgoing
 }
 
-// Query asks for stored work, each kind at most Limit, oldest first.
+// Query asks for stored work, each kind at most Limit.
 type Query struct {
-	Owner uuid.UUID // the caller; what other live owners hold is left out
+	// Owner is the caller. A shared store gives it what belongs to conversations that it
+	// owns, and of the events only those that it does not hold (see Append.Unheld).
+	Owner uuid.UUID
 	Now   time.Time
-	// AfterSeq pages through unfinished events by their arrival order.
+	Limit int
+
+	// Events asks for unfinished events in arrival order, retries not yet due included.
+	// AfterSeq pages through them; a shared store is always asked from the beginning, since
+	// there arrival order and commit order differ between conversations.
+	Events   bool
 	AfterSeq int64
-	Limit    int
-	Events   bool // unfinished events, retries not yet due included
-	Sends    bool // queued sends with NotBefore up to Now, in commit order
-	Doubts   bool // attempts that are open or in doubt
+
+	// Sends asks for the queued sends with NotBefore up to Now, smaller priorities first,
+	// then in commit order.
+	Sends bool
+
+	// Doubts asks for the attempts that are open or in doubt, in the commit order of their
+	// sends. AfterDoubt, the Seq of the last one, pages through them.
+	Doubts     bool
+	AfterDoubt int64
 
 	// Accepted asks for the accepted attempts at sends of Pair that were claimed at Since
 	// or later; the message log is read against them.
@@ -219,6 +277,7 @@ type Accepted struct {
 
 // Doubt is an attempt whose outcome is not known.
 type Doubt struct {
+	Seq     int64 // commit order of the send
 	Attempt Attempt
 	Send    Send
 	Outcome AttemptOutcome // OutcomeOpen or OutcomeInDoubt
