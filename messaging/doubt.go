@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// heldMost bounds the doubts that stay in memory under the hold policy. The oldest one is
-// forgotten there first; the journal keeps its row.
+// heldMost bounds the doubts that stay in memory under the hold policy. Of more, the oldest
+// is forgotten there: it goes on being a doubt in the journal, which nobody but an operator
+// or a state event ends.
 const heldMost = 10_000
 
 // doubt records that an attempt may have left without an answer. The conversation's later
@@ -26,16 +27,23 @@ func (e *Engine) doubt(f *flight, why string) {
 
 // adopt takes over a doubt of a former process.
 func (o *outbox) adopt(e *Engine, d *Doubt) {
+	if o.doubts[d.Attempt.ID] != nil {
+		return
+	}
 	s := d.Send
 	f := &flight{
 		out: &Outgoing{Send: s, Status: StatusInDoubt}, talk: e.talkFor(s.Conversation()),
 		attempt: &d.Attempt, attempts: d.Attempt.Number, phase: phaseDoubt, doubtAt: d.Since,
 	}
+	e.own(f)
 	o.live++
 	o.doubting++
 	o.mark(f)
 	if f.talk.busy == nil {
 		f.talk.busy = f
+	}
+	if o.doubting > heldMost {
+		e.forgetOldestDoubt()
 	}
 	if d.Outcome == OutcomeOpen {
 		e.report(f, &Report{AttemptID: d.Attempt.ID, Outcome: OutcomeInDoubt, Reason: "the process ended before the answer came", Status: StatusInDoubt})
@@ -175,9 +183,16 @@ func (e *Engine) forgetOldestDoubt() {
 			oldest = f
 		}
 	}
-	if oldest != nil {
-		e.out.finish(e, oldest, StatusUnknown, "in doubt for too long")
+	if oldest == nil {
+		return
 	}
+	e.disown(oldest)
+	e.unmark(oldest)
+	oldest.phase = phaseDone
+	oldest.alarm.cancel()
+	e.out.live--
+	e.out.forgotten++
+	e.out.clear(e, oldest)
 }
 
 // resolve ends a doubt: the platform took the send.

@@ -85,6 +85,10 @@ func NewEngine(store Store, h Handler, link Link, cfg Config) *Engine {
 	}
 	e.spill.on = e.traits.Durable // what a former process left is read before anything new is handled
 	e.out.doubts = map[uuid.UUID]*flight{}
+	e.out.queued = map[uuid.UUID]*flight{}
+	if e.traits.Durable {
+		e.out.over = PriorityConsent // the same of sends
+	}
 	e.journal.healthy = true
 	e.SetHandler(h)
 	e.publish.Store(&EngineStatus{JournalWritable: true})
@@ -202,6 +206,7 @@ func (e *Engine) turn() {
 	}
 	e.spillIfFull()
 	e.pageIn()
+	e.fetchSends()
 	e.relieve()
 	if e.now.Sub(e.published) >= statusEvery {
 		e.refresh()
@@ -215,6 +220,9 @@ func (e *Engine) rearm() {
 		next = at
 	}
 	if at := e.out.nextTimeout(); !at.IsZero() && at.Before(next) {
+		next = at
+	}
+	if at := e.out.nextDue; at.After(e.now) && at.Before(next) {
 		next = at
 	}
 	e.timer.Reset(max(next.Sub(e.now), 0))
@@ -278,23 +286,28 @@ func (e *Engine) HandleState(s relay.State) {
 // recoverWork reads what a former process left: doubts and queued sends now, unfinished
 // events page by page through the spill.
 func (e *Engine) recoverWork() {
-	if !e.traits.Durable {
-		return
+	if e.traits.Durable {
+		e.recoverDoubts(0)
 	}
-	const ever = 100 * 365 * 24 * time.Hour // deferred ones too: their alarms are ours now
-	e.load(Query{Owner: e.cfg.Owner, Now: e.now.Add(ever), Limit: recoverLimit, Sends: true, Doubts: true}, func(w *Work) {
+}
+
+// recoverPage is how many doubts one read brings.
+const recoverPage = 1000
+
+// recoverDoubts adopts the doubts after a place in their order, then reads the sends.
+func (e *Engine) recoverDoubts(after int64) {
+	q := Query{Owner: e.cfg.Owner, Now: e.now, Limit: recoverPage, Doubts: true, AfterDoubt: after}
+	e.load(q, func(w *Work) {
 		for _, d := range w.Doubts {
 			e.out.adopt(e, d)
 		}
-		for _, s := range w.Sends {
-			e.out.enqueue(e, s, nil)
+		if n := len(w.Doubts); n >= q.Limit {
+			e.recoverDoubts(w.Doubts[n-1].Seq)
+			return
 		}
-		e.spill.sendsLoaded = true
+		e.readSends(func() { e.spill.sendsLoaded = true })
 	})
 }
-
-// recoverLimit bounds what one page of recovery holds in memory.
-const recoverLimit = 10_000
 
 // load reads from the store off the engine's goroutine, and again with backoff until it
 // succeeds or the work is over.

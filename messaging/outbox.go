@@ -40,6 +40,7 @@ type flight struct {
 	doubtAt  time.Time
 	asking   bool // the message log is being asked about it
 	alarm    *alarm
+	queued   bool // it is in backlog.queued
 }
 
 func (f *flight) bulk() bool { return f.out.Priority == PriorityBulk }
@@ -61,12 +62,14 @@ type counts struct {
 
 // outbox decides which send may leave next. Its fields belong to the engine's goroutine.
 type outbox struct {
+	backlog
 	unanswered, bulk int
 	live             int // flights that are not done
 	waiting          [PriorityBulk + 1]fifo[*talk]
 	timeouts         fifo[timeout]
 	doubts           map[uuid.UUID]*flight // by attempt
 	doubting         int                   // flights in phaseDoubt
+	forgotten        int                   // doubts that the journal alone knows
 }
 
 type timeout struct {
@@ -94,7 +97,7 @@ func (o *outbox) newFlight(e *Engine, out *Outgoing, tl *tally) *flight {
 		if v.Status == StatusQueued {
 			out.NotBefore = v.Until
 		}
-	case e.ready && f.talk.busy == nil && len(f.talk.sends) == 0 && f.talk.coming == 0 && o.room(e, f):
+	case e.ready && o.passes(out.Priority) && f.talk.busy == nil && len(f.talk.sends) == 0 && f.talk.coming == 0 && o.room(e, f):
 		o.open(e, f)
 		out.Attempt, out.Status = f.attempt, StatusSending
 		return f
@@ -175,19 +178,38 @@ func (o *outbox) committed(e *Engine, f *flight) {
 	}
 }
 
-// enqueue takes a queued send that is in the store already.
-func (o *outbox) enqueue(e *Engine, out *Outgoing, tl *tally) {
-	f := &flight{out: out, tally: tl, talk: e.talkFor(out.Conversation())}
+// enqueue takes a queued send that is in the store already. Its inbound is accounted for
+// here from now on, if that is wanted.
+func (o *outbox) enqueue(e *Engine, out *Outgoing, account bool) {
+	f := &flight{out: out, talk: e.talkFor(out.Conversation())}
+	if a := out.Attempt; a != nil {
+		out.Attempt = nil // a former one
+		f.attempts, f.refusals = a.Number, a.Number
+	}
+	if account {
+		e.own(f)
+	}
 	o.live++
-	o.line(e, f)
+	o.place(e, f)
 }
 
-// line puts a queued send in its place: behind everything of the same or a higher
-// priority, or aside until it is due.
+// line puts a queued send in its place, or leaves it in the store.
 func (o *outbox) line(e *Engine, f *flight) {
+	if !o.leave(e, f) {
+		o.place(e, f)
+	}
+}
+
+// place puts a queued send behind everything of the same or a higher priority, or aside
+// until it is due.
+func (o *outbox) place(e *Engine, f *flight) {
+	if !f.queued {
+		f.queued = true
+		o.queued[f.out.ID] = f
+	}
 	if f.out.NotBefore.After(e.now) {
 		f.phase = phaseDeferred
-		f.alarm = e.alarms.add(f.out.NotBefore, func() { o.line(e, f) })
+		f.alarm = e.alarms.add(f.out.NotBefore, func() { o.place(e, f) })
 		e.forget(f.talk)
 		return
 	}
@@ -204,6 +226,10 @@ func (o *outbox) line(e *Engine, f *flight) {
 
 // first puts a send back in front of its equals: it was there before them.
 func (o *outbox) first(e *Engine, f *flight) {
+	if !f.queued {
+		f.queued = true
+		o.queued[f.out.ID] = f
+	}
 	f.phase = phaseQueued
 	f.talk = e.talkFor(f.out.Conversation())
 	t := f.talk
@@ -278,7 +304,8 @@ func (e *Engine) claimed(c *claiming) {
 		if c.Granted && c.Attempt != nil {
 			e.report(f, &Report{AttemptID: c.Attempt.ID, Outcome: OutcomeNotSent, Status: StatusAccepted})
 		}
-	case !c.Granted:
+	case !c.Granted: // something else has been done with it, and is accounted for there
+		e.disown(f)
 		o.finish(e, f, StatusCancelled, "taken")
 	case c.Attempt != nil:
 		o.wire(e, f)
@@ -309,6 +336,7 @@ func (o *outbox) wire(e *Engine, f *flight) {
 		e.report(f, &Report{AttemptID: a.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
 		return
 	}
+	o.unqueue(f)
 	f.phase, f.wiredAt = phaseWired, e.now
 	e.observe(f, StatusSending, "")
 	o.timeouts.push(timeout{f: f, attempt: a, at: e.now.Add(e.cfg.AnswerTimeout)})
@@ -496,6 +524,7 @@ func (o *outbox) finish(e *Engine, f *flight, s Status, reason string) {
 		return
 	}
 	e.unmark(f)
+	o.unqueue(f)
 	f.phase = phaseDone
 	f.alarm.cancel()
 	o.live--

@@ -29,7 +29,8 @@ type EngineStatus struct {
 	SendsUnanswered int
 	InDoubt         int
 
-	// The accounting identity since the start of the process: Received = Answered +
+	// The accounting identity since the start of the process, for what arrived and what was
+	// taken out of the store: Received = Answered +
 	// NothingWanted + Suppressed + Expired + Failed + Dead + Waiting, where Waiting are the
 	// inbounds with a handler or a reply still to come, doubts included. Unaccounted is the
 	// difference, and it is 0.
@@ -58,7 +59,7 @@ func (e *Engine) refresh() {
 		HeldBytes:       e.held,
 		SendsQueued:     e.out.live - e.out.unanswered - e.out.doubting,
 		SendsUnanswered: e.out.unanswered,
-		InDoubt:         e.out.doubting,
+		InDoubt:         e.out.doubting + e.out.forgotten,
 		Received:        c.received, Duplicates: c.duplicates,
 		Answered: c.answered, NothingWanted: c.nothing, Suppressed: c.suppressed, Expired: c.expired,
 		Failed: c.failed, Dead: c.dead, Waiting: c.open + c.waiting,
