@@ -37,6 +37,7 @@ type batch struct {
 	enqueues []*enqueuing
 	claims   []*claiming
 	reports  []*reporting
+	revives  []*reviving
 	err      error
 	took     time.Duration
 }
@@ -64,12 +65,19 @@ type enqueuing struct {
 
 type claiming struct {
 	*Claim
-	flight *flight
+	flight *flight     // nil for a send that is not in memory
+	reply  func(error) // may be nil
 }
 
 type reporting struct {
 	*Report
 	flight *flight
+	reply  func(error) // may be nil
+}
+
+type reviving struct {
+	*Revive
+	reply func(error)
 }
 
 const (
@@ -157,7 +165,7 @@ func (j *journal) uncommitted(f func(*appending)) {
 }
 
 func (b *batch) ops() int {
-	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports)
+	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports) + len(b.revives)
 }
 
 func (j *journal) append(p *appending)  { b := j.batch(); b.appends = append(b.appends, p) }
@@ -165,6 +173,7 @@ func (j *journal) settle(s *settling)   { b := j.batch(); b.settles = append(b.s
 func (j *journal) enqueue(q *enqueuing) { b := j.batch(); b.enqueues = append(b.enqueues, q) }
 func (j *journal) claim(c *claiming)    { b := j.batch(); b.claims = append(b.claims, c) }
 func (j *journal) report(r *reporting)  { b := j.batch(); b.reports = append(b.reports, r) }
+func (j *journal) revive(r *reviving)   { b := j.batch(); b.revives = append(b.revives, r) }
 
 // advance hands the next batch to the store if it is free. It reports whether something
 // was committed, and so whether there may be more to do.
@@ -199,7 +208,7 @@ func (b *batch) prepare(e *Engine) {
 	}
 	b.Owner, b.Now = e.cfg.Owner, e.now
 	b.Appends, b.Settles = b.Appends[:0], b.Settles[:0]
-	b.Enqueues, b.Claims, b.Reports = b.Enqueues[:0], b.Claims[:0], b.Reports[:0]
+	b.Enqueues, b.Claims, b.Reports, b.Revives = b.Enqueues[:0], b.Claims[:0], b.Reports[:0], b.Revives[:0]
 	for _, o := range b.appends {
 		b.Appends = append(b.Appends, o.Append)
 	}
@@ -214,6 +223,9 @@ func (b *batch) prepare(e *Engine) {
 	}
 	for _, o := range b.reports {
 		b.Reports = append(b.Reports, o.Report)
+	}
+	for _, o := range b.revives {
+		b.Revives = append(b.Revives, o.Revive)
 	}
 }
 
@@ -254,6 +266,9 @@ func (e *Engine) committed(b *batch) {
 	for _, o := range b.reports {
 		e.reported(o)
 	}
+	for _, o := range b.revives {
+		e.revived(o)
+	}
 	b.recycle()
 	if j.free == nil {
 		j.free = b
@@ -267,14 +282,17 @@ func (b *batch) recycle() {
 	clear(b.enqueues)
 	clear(b.claims)
 	clear(b.reports)
+	clear(b.revives)
 	clear(b.Appends)
 	clear(b.Settles)
 	clear(b.Enqueues)
 	clear(b.Claims)
 	clear(b.Reports)
+	clear(b.Revives)
 	*b = batch{
-		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0]},
+		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0], Revives: b.Revives[:0]},
 		appends: b.appends[:0], settles: b.settles[:0], enqueues: b.enqueues[:0], claims: b.claims[:0], reports: b.reports[:0],
+		revives: b.revives[:0],
 	}
 }
 
@@ -297,7 +315,7 @@ func (e *Engine) commitFailed(b *batch) {
 			e.refuse(q, b.err)
 		}
 		b.enqueues = nil
-		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports}
+		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports, revives: b.revives}
 		if rest.ops() > 0 {
 			j.requeue(rest, &batch{appends: b.appends})
 			return
@@ -413,11 +431,19 @@ func (e *Engine) takeApart(b *batch) {
 	case len(b.enqueues) == 1:
 		e.refuse(b.enqueues[0], err)
 	case len(b.claims) == 1:
-		log.Error("the store refuses a claim; its send is given up", "send_id", b.claims[0].SendID, "err", err)
-		e.out.finish(e, b.claims[0].flight, StatusFailed, "store")
+		c := b.claims[0]
+		log.Error("the store refuses a claim; its send is given up", "send_id", c.SendID, "err", err)
+		if c.flight != nil {
+			e.out.finish(e, c.flight, StatusFailed, "store")
+		}
+		if c.reply != nil {
+			c.reply(err)
+		}
 	case len(b.reports) == 1:
 		log.Error("the store refuses an answer", "send_id", b.reports[0].SendID, "err", err)
 		e.reported(b.reports[0])
+	case len(b.revives) == 1:
+		b.revives[0].reply(err)
 	}
 }
 
@@ -451,6 +477,10 @@ func (b *batch) halves() (x, y *batch) {
 	for _, o := range b.reports {
 		h := pick()
 		h.reports = append(h.reports, o)
+	}
+	for _, o := range b.revives {
+		h := pick()
+		h.revives = append(h.revives, o)
 	}
 	return x, y
 }

@@ -298,6 +298,16 @@ func (e *Engine) claimNext(t *talk) {
 // claimed follows the commit of a claim.
 func (e *Engine) claimed(c *claiming) {
 	o, f := &e.out, c.flight
+	if c.reply != nil {
+		var err error
+		if !c.Granted {
+			err = ErrTooLate
+		}
+		c.reply(err)
+	}
+	if f == nil {
+		return
+	}
 	switch {
 	case f.phase == phaseDone: // a state settled it meanwhile
 		o.clear(e, f)
@@ -465,6 +475,9 @@ func (e *Engine) report(f *flight, r *Report) {
 // overtook it.
 func (e *Engine) reported(r *reporting) {
 	o, f := &e.out, r.flight
+	if r.reply != nil {
+		r.reply(nil)
+	}
 	if r.Merge != nil && r.Merge.Advanced && r.Outcome == OutcomeAccepted && r.Merge.Status != StatusAccepted {
 		e.observeID(f.out.ID, f.out.InReplyTo, r.Merge.Status, "")
 	}
@@ -510,11 +523,16 @@ func (o *outbox) clear(e *Engine, f *flight) {
 	if t.busy == f {
 		t.busy = nil
 	}
-	if i := slices.Index(t.sends, f); i >= 0 {
-		t.sends = slices.Delete(t.sends, i, i+1)
-	}
+	o.take(f)
 	o.want(t)
 	e.forget(t)
+}
+
+// take takes a send out of its conversation's queue.
+func (o *outbox) take(f *flight) {
+	if i := slices.Index(f.talk.sends, f); i >= 0 {
+		f.talk.sends = slices.Delete(f.talk.sends, i, i+1)
+	}
 }
 
 // finish ends a send's life in this process and counts its inbound.
