@@ -54,6 +54,7 @@ type Config struct {
 	// ReplyExpires is how long a reply is worth sending. Default 60 min.
 	ReplyExpires time.Duration
 	InDoubt      InDoubt
+	Redeliver    Redeliver
 	// Log, when set, is asked about doubts before the policy decides.
 	Log MessageLog
 
@@ -103,6 +104,8 @@ func (c Config) withDefaults() Config {
 	c.MaxBulk = orDefault(c.MaxBulk, 64)
 	c.AnswerTimeout = orDefault(c.AnswerTimeout, 10*time.Second)
 	c.ReplyExpires = orDefault(c.ReplyExpires, 60*time.Minute)
+	c.Redeliver.Attempts = orDefault(c.Redeliver.Attempts, 3)
+	c.Redeliver.Wait = orDefault(c.Redeliver.Wait, time.Minute)
 	c.InDoubt.Wait = orDefault(c.InDoubt.Wait, 60*time.Second)
 	c.InDoubt.Settle = orDefault(c.InDoubt.Settle, 5*time.Minute)
 	c.InDoubt.Release = orDefault(c.InDoubt.Release, 10*time.Minute)

@@ -94,7 +94,7 @@ func (e *Engine) admitArrivals() (any bool) {
 // commit.
 func (e *Engine) admit(a *arrival) {
 	ev := a.ev
-	ap := &Append{Event: ev}
+	ap := &Append{Event: ev, Redeliver: e.redelivery(ev)}
 	p := &appending{Append: ap, arrival: a}
 	switch h := e.handlerFor(ev); {
 	case a.dead != "":
@@ -172,6 +172,12 @@ func (e *Engine) taken(p *appending) {
 			e.merged(p.Merge, ev)
 			if p.Merge.Advanced {
 				e.cfg.Metrics.delivered(p.Merge.Ref.ID, ev.State, e.now)
+			}
+			if again := p.Merge.Again; again != nil {
+				e.cfg.Metrics.redelivered.Inc()
+				e.cfg.Logger.Info("delivery failed for a reason that may pass; the send goes out again", "context", again.Context,
+					"send_id", again.ID, "not_before", again.NotBefore)
+				e.out.enqueue(e, again, false)
 			}
 		}
 	}

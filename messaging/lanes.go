@@ -208,11 +208,12 @@ func (e *Engine) giveUp(r *run) {
 func (e *Engine) finished(r *run, err error) {
 	r.over = true
 	r.give.cancel()
-	sends, misuse := r.resp.seal()
+	sends, by, misuse := r.resp.seal()
 	if err == nil && misuse != nil {
 		err = Drop(misuse)
 	}
 	o := e.judge(r.it, err)
+	o.Handler = by
 	s := &settling{Settle: &Settle{Event: r.it.ev, Outcome: o}, run: r}
 	if o.Fate == FateDone {
 		s.flights = e.launch(r.it.ev, sends, o)
@@ -305,11 +306,11 @@ func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
 		return nil
 	}
 	e.cfg.Metrics.of(ap.Event.Context).handler.Observe(time.Since(began).Seconds())
-	sends, misuse := resp.seal()
+	sends, by, misuse := resp.seal()
 	if misuse != nil {
 		return nil
 	}
-	ap.Outcome = &Outcome{Fate: FateDone}
+	ap.Outcome = &Outcome{Fate: FateDone, Handler: by}
 	return e.launch(ap.Event, sends, ap.Outcome)
 }
 

@@ -30,6 +30,7 @@ type Metrics struct {
 	suppressed    *prometheus.CounterVec
 	dead          *prometheus.CounterVec
 	resent        prometheus.Counter
+	redelivered   prometheus.Counter
 	segments      *prometheus.CounterVec // by encoding
 	oldest        *prometheus.GaugeVec   // by priority
 
@@ -149,10 +150,12 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		}, []string{"priority"}),
 		known:  map[string]*contextMetrics{},
 		resent: counter("doubts_resent_total", "Doubts that the policy ended by sending again."),
+
+		redelivered: counter("redeliveries_total", "Sends queued again after a delivery that failed for a reason that may pass."),
 	}
 	if reg != nil {
 		reg.MustRegister(m.inbound, m.duplicates, m.dropped, m.lag, m.commit, m.batchRows, m.ack, m.handler,
-			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.segments, m.oldest)
+			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.redelivered, m.segments, m.oldest)
 	}
 	return m
 }

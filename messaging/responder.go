@@ -16,7 +16,19 @@ type responder struct {
 	ev     *Event
 	sends  []Send
 	err    error
+	by     string // the handler that was entered last, and so the one that decided
 	sealed bool
+}
+
+// Entered tells the journal that the handler of this name has the event now. A chain calls
+// it before each of its handlers; the last one entered is the one that decided, and explain
+// shows its name. An empty name says that the end was reached and nobody decided.
+func Entered(w Responder, name string) {
+	if r, ok := w.(*responder); ok {
+		r.mu.Lock()
+		r.by = name
+		r.mu.Unlock()
+	}
 }
 
 func (r *responder) Reply(text string) {
@@ -44,10 +56,10 @@ func (r *responder) Send(s Send) {
 	r.sends = append(r.sends, s)
 }
 
-// seal ends the run and gives what it decided.
-func (r *responder) seal() ([]Send, error) {
+// seal ends the run and gives what it decided, and who did.
+func (r *responder) seal() (sends []Send, by string, misuse error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
-	return r.sends, r.err
+	return r.sends, r.by, r.err
 }

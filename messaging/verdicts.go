@@ -3,7 +3,9 @@ package messaging
 import (
 	"errors"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/signpost-sms/signpost/relay"
@@ -42,6 +44,35 @@ func classify(err error) (c class, code string) {
 		return classLater, no.Code
 	}
 	return classPermanent, no.Code
+}
+
+// Redeliver says how often a send goes out whose delivery failed for a reason that may pass.
+type Redeliver struct {
+	Attempts int           // in all; 1: never again. Default 3
+	Wait     time.Duration // before the next one; default 60 s
+}
+
+// passing are what a reason holds when a later try may reach the person: a telephone that is
+// off or out of reach, a network that is busy. The platform does not document its reasons;
+// whatever names none of these, such as a filter, a block or a wrong number, is final.
+var passing = []string{
+	"unreachable", "timeout", "timed out", "timed_out", "temporar", "try again", "try_again", "unavailable",
+	"congest", "throttl", "busy", "switched off", "absent", "network error", "network_error", "internal error", "internal_error",
+}
+
+// mayPass reports whether the reason of a failed delivery is one that may pass.
+func mayPass(reason string) bool {
+	reason = strings.ToLower(reason)
+	return slices.ContainsFunc(passing, func(p string) bool { return strings.Contains(reason, p) })
+}
+
+// redelivery is the wish to send again after a failed delivery; nil for any other event.
+func (e *Engine) redelivery(ev *Event) *Redelivery {
+	again := e.cfg.Redeliver
+	if ev.Kind != KindState || ev.State != StateFailed && ev.State != StateUndelivered || again.Attempts <= 1 || !mayPass(ev.Reason) {
+		return nil
+	}
+	return &Redelivery{Attempts: again.Attempts, At: e.now.Add(again.Wait + rand.N(again.Wait/4+1))}
 }
 
 // Backoff of retries, from the attempt's number: 1 s doubling to 5 min, full jitter over
