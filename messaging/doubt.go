@@ -3,6 +3,8 @@ package messaging
 import (
 	"context"
 	"time"
+
+	"github.com/google/uuid"
 )
 
 // heldMost bounds the doubts that stay in memory under the hold policy. Of more, the oldest
@@ -170,10 +172,24 @@ func (e *Engine) applyPolicy(f *flight) {
 			e.out.want(f.talk)
 			e.forget(f.talk)
 		}
+		e.askAgain(f)
 	})
 	if e.out.doubting > heldMost {
 		e.forgetOldestDoubt()
 	}
+}
+
+// askAgainEvery is how often a shared store is asked about a doubt that is held: another
+// instance may have received the state that ends it.
+const askAgainEvery = time.Minute
+
+func (e *Engine) askAgain(f *flight) {
+	if !e.traits.Shared || f.phase != phaseDoubt {
+		return
+	}
+	e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeInDoubt, Reason: "held", Status: StatusInDoubt})
+	f.alarm.cancel()
+	f.alarm = e.alarms.add(e.now.Add(askAgainEvery), func() { e.askAgain(f) })
 }
 
 func (e *Engine) forgetOldestDoubt() {
@@ -226,9 +242,13 @@ func (e *Engine) merged(m *Merge, ev *Event) {
 	if m.Advanced {
 		e.observeID(m.Ref.ID, m.Ref.InReplyTo, m.Status, ev.Reason)
 	}
-	if f := e.out.doubts[m.Ref.Attempt]; f != nil && f.phase != phaseDone {
-		// The state carries the tag of an attempt in doubt, perhaps one that is being
-		// replaced: it was accepted, whatever this process was about to do.
+	e.told(m.Ref.Attempt)
+}
+
+// told ends the doubt about an attempt that a state speaks of, perhaps one that is being
+// replaced: it was accepted, whatever this process was about to do.
+func (e *Engine) told(attempt uuid.UUID) {
+	if f := e.out.doubts[attempt]; f != nil && f.phase != phaseDone {
 		e.resolve(f)
 	}
 }

@@ -49,6 +49,8 @@ type Engine struct {
 	draining  bool
 	journal   journal
 	out       outbox
+	tenure    tenure
+	fatal     error // ends Run
 	tallies   counts
 	work      context.Context
 	reading   context.Context // of reads from the store and the message log; ends with Run
@@ -83,6 +85,7 @@ func NewEngine(store Store, h Handler, link Link, cfg Config) *Engine {
 
 		started: time.Now(),
 	}
+	e.spill.paged, e.spill.ended = map[int64]bool{}, map[int64]bool{}
 	e.spill.on = e.traits.Durable // what a former process left is read before anything new is handled
 	e.out.doubts = map[uuid.UUID]*flight{}
 	e.out.queued = map[uuid.UUID]*flight{}
@@ -119,6 +122,7 @@ func (e *Engine) Run(stop, work context.Context) error {
 
 	stopped := stop.Done()
 	e.now = time.Now()
+	e.join()
 	e.recoverWork()
 	for {
 		e.rearm()
@@ -143,10 +147,21 @@ func (e *Engine) Run(stop, work context.Context) error {
 			return nil
 		}
 		e.turn()
+		if e.fatal != nil {
+			e.refresh()
+			e.awaitHandlers()
+			return e.fatal
+		}
 		if e.draining && e.drained() {
 			e.refresh()
 			if n := e.out.doubting; n > 0 && !e.traits.Durable {
 				return fmt.Errorf("%w: %d sends in doubt, which nobody will settle", ErrDrainIncomplete, n)
+			}
+			if e.tenure.sharer != nil { // no commit and no renewal may follow the leave
+				stopReading()
+				e.journal.stop()
+				commits.Wait()
+				e.leave()
 			}
 			return nil
 		}
@@ -205,6 +220,7 @@ func (e *Engine) turn() {
 		}
 	}
 	e.spillIfFull()
+	e.takeOver()
 	e.pageIn()
 	e.fetchSends()
 	e.relieve()
@@ -286,7 +302,10 @@ func (e *Engine) HandleState(s relay.State) {
 // recoverWork reads what a former process left: doubts and queued sends now, unfinished
 // events page by page through the spill.
 func (e *Engine) recoverWork() {
-	if e.traits.Durable {
+	switch {
+	case e.tenure.sharer != nil:
+		e.claimOrphans(func() { e.recoverDoubts(0) })
+	case e.traits.Durable:
 		e.recoverDoubts(0)
 	}
 }
@@ -298,8 +317,11 @@ const recoverPage = 1000
 func (e *Engine) recoverDoubts(after int64) {
 	q := Query{Owner: e.cfg.Owner, Now: e.now, Limit: recoverPage, Doubts: true, AfterDoubt: after}
 	e.load(q, func(w *Work) {
+		mine := e.attempts()
 		for _, d := range w.Doubts {
-			e.out.adopt(e, d)
+			if !mine[d.Attempt.ID] {
+				e.out.adopt(e, d)
+			}
 		}
 		if n := len(w.Doubts); n >= q.Limit {
 			e.recoverDoubts(w.Doubts[n-1].Seq)
@@ -307,6 +329,17 @@ func (e *Engine) recoverDoubts(after int64) {
 		}
 		e.readSends(func() { e.spill.sendsLoaded = true })
 	})
+}
+
+// attempts are those of this process that are claimed or on the wire.
+func (e *Engine) attempts() map[uuid.UUID]bool {
+	mine := map[uuid.UUID]bool{}
+	for _, t := range e.conv {
+		if t.busy != nil && t.busy.attempt != nil {
+			mine[t.busy.attempt.ID] = true
+		}
+	}
+	return mine
 }
 
 // load reads from the store off the engine's goroutine, and again with backoff until it

@@ -107,6 +107,7 @@ func (j *journal) start(e *Engine, ctx context.Context, group *sync.WaitGroup) {
 func (j *journal) stop() {
 	if j.in != nil {
 		close(j.in)
+		j.in = nil
 	}
 }
 
@@ -154,13 +155,25 @@ func (j *journal) pending() int {
 
 // uncommitted calls f for every append that is not committed, in order.
 func (j *journal) uncommitted(f func(*appending)) {
-	bs := append([]*batch{j.inflight}, j.queue.items[j.queue.head:]...)
-	for _, b := range append(bs, j.next) {
-		if b != nil {
-			for _, p := range b.appends {
-				f(p)
-			}
-		}
+	if j.inflight != nil {
+		j.inflight.each(f)
+	}
+	j.unwritten(f)
+}
+
+// unwritten calls f for every append that is not with the store, in order.
+func (j *journal) unwritten(f func(*appending)) {
+	for _, b := range j.queue.items[j.queue.head:] {
+		b.each(f)
+	}
+	if j.next != nil {
+		j.next.each(f)
+	}
+}
+
+func (b *batch) each(f func(*appending)) {
+	for _, p := range b.appends {
+		f(p)
 	}
 }
 
@@ -178,7 +191,7 @@ func (j *journal) revive(r *reviving)   { b := j.batch(); b.revives = append(b.r
 // advance hands the next batch to the store if it is free. It reports whether something
 // was committed, and so whether there may be more to do.
 func (j *journal) advance(e *Engine) bool {
-	if j.inflight != nil {
+	if j.inflight != nil || e.tenure.taking == takeoverWaits {
 		return false
 	}
 	var b *batch
@@ -299,6 +312,10 @@ func (b *batch) recycle() {
 // commitFailed decides what to do with a batch that the store refused.
 func (e *Engine) commitFailed(b *batch) {
 	j := &e.journal
+	if errors.Is(b.err, ErrFenced) {
+		e.fail(b.err)
+		return
+	}
 	full := errors.Is(b.err, ErrFull)
 	if !full && !errors.Is(b.err, ErrUnavailable) && !errors.Is(b.err, context.Canceled) {
 		e.takeApart(b)

@@ -33,6 +33,7 @@ type item struct {
 	size      int64
 	journaled bool      // committed, so it may run
 	gone      bool      // a duplicate; skipped
+	paged     bool      // it came out of a shared store
 	runs      int       // runs that count as attempts
 	first     time.Time // of the first run
 	notBefore time.Time
@@ -295,6 +296,7 @@ func (e *Engine) release(t *talk, it *item) {
 	t.queue.pop()
 	e.held -= it.size
 	e.tallies.held--
+	e.spill.unpage(it)
 }
 
 // runEarly runs a pure chain before its append. It returns nil flights and leaves the

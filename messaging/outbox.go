@@ -97,7 +97,7 @@ func (o *outbox) newFlight(e *Engine, out *Outgoing, tl *tally) *flight {
 		if v.Status == StatusQueued {
 			out.NotBefore = v.Until
 		}
-	case e.ready && o.passes(out.Priority) && f.talk.busy == nil && len(f.talk.sends) == 0 && f.talk.coming == 0 && o.room(e, f):
+	case e.mayWrite() && o.passes(out.Priority) && f.talk.busy == nil && len(f.talk.sends) == 0 && f.talk.coming == 0 && o.room(e, f):
 		o.open(e, f)
 		out.Attempt, out.Status = f.attempt, StatusSending
 		return f
@@ -166,6 +166,11 @@ func (o *outbox) committed(e *Engine, f *flight) {
 		f.talk.coming--
 	}
 	switch {
+	case f.out.Unheld: // another instance owns the conversation, and finds it there
+		e.disown(f)
+		o.clear(e, f)
+		f.phase = phaseDone
+		o.live--
 	case !f.out.Inserted:
 		// The journal has a send with this key: whatever it is doing, this one ends.
 		o.finish(e, f, StatusCancelled, "duplicate_key")
@@ -258,7 +263,7 @@ func (o *outbox) want(t *talk) {
 // pump claims sends while there are slots, higher priorities first.
 func (e *Engine) pump() {
 	o := &e.out
-	if !e.ready {
+	if !e.mayWrite() {
 		return
 	}
 	for p := range o.waiting {
@@ -339,8 +344,10 @@ const (
 // wire puts the claimed attempt on the wire.
 func (o *outbox) wire(e *Engine, f *flight) {
 	a := f.attempt
-	if e.now.Sub(a.ClaimedAt) > verdictGood && !e.gate.ask(e.now, &f.out.Send).Go() {
-		// The commit took so long that the gate's word is stale: back into the queue.
+	stale := e.now.Sub(a.ClaimedAt) > verdictGood && !e.gate.ask(e.now, &f.out.Send).Go()
+	if stale || !e.mayLead() {
+		// The commit took so long that the gate's word or the lease is stale: back into
+		// the queue.
 		o.vacate(f)
 		f.phase = phaseClaimed
 		e.report(f, &Report{AttemptID: a.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
