@@ -131,7 +131,7 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 	a.outcome = messaging.OutcomeAccepted
 	if a.messageID == "" && messageID != "" {
 		a.messageID = messageID
-		earlier, err := s.takeEarly(messageID, now)
+		earlier, err := s.takeEarly(messageID, a.id, now)
 		if err != nil {
 			return err
 		}
@@ -141,6 +141,8 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 	}
 	m.Conflict = a.apply(state) || m.Conflict
 	switch {
+	case was.released():
+		// It has decided what it could, and its send has gone on.
 	case a.newest && a.settled:
 		// An older attempt has decided the send.
 	case !a.newest && a.newestOutcome == messaging.OutcomeAccepted && a.newestState.Rank() >= a.state.Rank():
@@ -180,6 +182,49 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 	}
 	s.forgetNewest(a.seq)
 	return s.w.settleSend.exec(a.seq, status)
+}
+
+// released reports that the attempt was accepted and failed, and that its send was given
+// another try since.
+func (a *attempt) released() bool {
+	return a.state.Terminal() && a.state != messaging.StateDelivered && a.status != a.state.Status()
+}
+
+// redeliver queues a send again that the merged event made fail, if it may have another
+// try and its text is still there.
+func (s *Store) redeliver(r *messaging.Redelivery, m *messaging.Merge) error {
+	if !m.Advanced || m.Status != messaging.StatusFailed && m.Status != messaging.StatusUndelivered {
+		return nil
+	}
+	a, err := s.attempt(m.Ref.Attempt)
+	if a == nil || err != nil || !a.newest || a.settled {
+		return err
+	}
+	out, err := s.outgoing(a.seq)
+	if out == nil || err != nil {
+		return err
+	}
+	if out.Attempt.Number >= r.Attempts || !out.ExpiresAt.IsZero() && !r.At.Before(out.ExpiresAt) {
+		return nil
+	}
+	queued, err := s.w.requeue.changes(a.seq, dueAt(r.At))
+	if queued == 0 || err != nil {
+		return err
+	}
+	m.Status = messaging.StatusQueued
+	if m.Again, err = s.outgoing(a.seq); err != nil {
+		return err
+	}
+	return s.straggle("sends", a.seq)
+}
+
+// outgoing reads a send with its newest attempt; nil if there is none.
+func (s *Store) outgoing(seq int64) (*messaging.Outgoing, error) {
+	var row [sendWidth]driver.Value
+	if found, err := s.w.sendAt.row(row[:], seq); !found || err != nil {
+		return nil, err
+	}
+	return toOutgoing(row[:])
 }
 
 // forgetNewest drops what memory holds of a send whose row changes behind its back.

@@ -35,6 +35,7 @@ const (
 	fateUnfinished = 0
 	fateDone       = 1
 	fateDead       = 2
+	fateDropped    = 3
 )
 
 // encode gives the code of a name; an error for one that has none.

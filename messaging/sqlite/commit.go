@@ -122,6 +122,11 @@ func (s *Store) apply(b *messaging.Batch) error {
 			return err
 		}
 	}
+	for _, v := range b.Revives {
+		if err := s.revive(v, b.Now); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -150,6 +155,7 @@ const (
 	wasMerged             // a merge follows
 	wasAdvanced
 	wasConflict
+	wasAgain // queued again
 )
 
 // results packs what the batch is told, for the case that it comes again. What can be read
@@ -178,6 +184,9 @@ func (s *Store) results(b *messaging.Batch) []byte {
 		}
 		if m.Conflict {
 			f |= wasConflict
+		}
+		if m.Again != nil {
+			f |= wasAgain
 		}
 		outcome, _ := encode(outcomes, m.Outcome) // they have been stored
 		status, _ := encode(statuses, m.Status)
@@ -213,6 +222,9 @@ func (s *Store) results(b *messaging.Batch) []byte {
 	for _, rep := range b.Reports {
 		merge(false, rep.Merge)
 	}
+	for _, v := range b.Revives {
+		flag(v.Done)
+	}
 	return r
 }
 
@@ -241,6 +253,11 @@ func (s *Store) replay(b *messaging.Batch) (known bool, err error) {
 			if err := s.refer(m, p.uuid(), messaging.SendRef{}); err != nil {
 				return true, err
 			}
+			if f&wasAgain != 0 {
+				if m.Again, err = s.again(m.Ref.Attempt); err != nil {
+					return true, err
+				}
+			}
 		}
 		p.sends(a.Outcome)
 	}
@@ -267,6 +284,13 @@ func (s *Store) replay(b *messaging.Batch) (known bool, err error) {
 			}
 		}
 	}
+	for _, v := range b.Revives {
+		if v.Done = p.flag(); v.Done {
+			if err := s.revived(v); err != nil {
+				return true, err
+			}
+		}
+	}
 	if p.short || len(p.rest) > 0 {
 		return true, errReused
 	}
@@ -285,6 +309,15 @@ func (s *Store) refer(m *messaging.Merge, attempt uuid.UUID, otherwise messaging
 		m.Ref = a.merge().Ref
 	}
 	return nil
+}
+
+// again reads the send of an attempt.
+func (s *Store) again(attempt uuid.UUID) (*messaging.Outgoing, error) {
+	a, err := s.attempt(attempt)
+	if a == nil || err != nil {
+		return nil, err
+	}
+	return s.outgoing(a.seq)
 }
 
 // unpacker reads what results packed.

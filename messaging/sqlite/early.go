@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/signpost-sms/signpost/messaging"
 )
 
@@ -80,21 +81,22 @@ func (s *Store) keepEarly(now time.Time) error {
 		if !ok || s.early.count < maxEarly && now.Sub(st.at) <= maxEarlyAge {
 			return nil
 		}
-		if err := s.w.unearly.exec(st.seq); err != nil {
+		if err := s.w.unearly.exec(st.seq, nil); err != nil {
 			return err
 		}
 		s.early.dropOldest(m)
 	}
 }
 
-// takeEarly gives the states that came for a message before anybody knew whose it is.
-func (s *Store) takeEarly(message string, now time.Time) ([]messaging.State, error) {
+// takeEarly gives the states that came for a message before anybody knew that it is the
+// attempt's.
+func (s *Store) takeEarly(message string, attempt uuid.UUID, now time.Time) ([]messaging.State, error) {
 	if s.early.count == 0 {
 		return nil, nil
 	}
 	var states []messaging.State
 	for _, st := range s.early.take(message) {
-		if err := s.w.unearly.exec(st.seq); err != nil {
+		if err := s.w.unearly.exec(st.seq, id(attempt)); err != nil {
 			return nil, err
 		}
 		if now.Sub(st.at) <= maxEarlyAge {

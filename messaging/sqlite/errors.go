@@ -36,6 +36,9 @@ func damaged(path string, err error) error {
 
 // isDamage reports whether an error says that the file is not sound.
 func isDamage(err error) bool {
+	if errors.Is(err, errUnsound) {
+		return true
+	}
 	var e *sq.Error
 	return errors.As(err, &e) && (e.Code()&0xff == lib.SQLITE_CORRUPT || e.Code()&0xff == lib.SQLITE_NOTADB)
 }

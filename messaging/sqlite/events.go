@@ -84,9 +84,15 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	}
 	err = s.w.insertEvent.exec(seq, ev.ID, int64(ev.Kind), text(ev.Context), text(ev.MessageID), text(ev.From), text(ev.To),
 		text(ev.Body), media, number(ev.Segments), tags, text(ev.State), text(ev.Reason), ev.ReceivedAt.UnixMilli(), millis(ev.SentAt),
-		blob(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly)
+		blob(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly,
+		now.UnixMilli())
 	if err != nil {
 		return 0, err
+	}
+	if a.Redeliver != nil && a.Merge != nil {
+		if err := s.redeliver(a.Redeliver, a.Merge); err != nil {
+			return 0, err
+		}
 	}
 	a.Fresh = true
 	return seq, nil

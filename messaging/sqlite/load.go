@@ -19,8 +19,8 @@ const defaultLimit = 10_000
 // sendColumns are what toSend and toOutgoing read.
 const (
 	sendColumns = `id, key, ordinal, context, from_number, to_number, body, media, tags, priority, category, not_before, expires_at,
-		in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome, doubted_at`
-	sendWidth = 22
+		in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome, doubted_at, seq`
+	sendWidth = 23
 )
 
 func toSend(row []driver.Value) (*messaging.Send, error) {
@@ -42,6 +42,15 @@ func toSend(row []driver.Value) (*messaging.Send, error) {
 	}
 	s.Tags, err = toList(row[8])
 	return s, err
+}
+
+// toOutgoing reads a send as it waits, with its newest attempt if it had one.
+func toOutgoing(row []driver.Value) (*messaging.Outgoing, error) {
+	snd, err := toSend(row)
+	if err != nil {
+		return nil, err
+	}
+	return &messaging.Outgoing{Send: *snd, Attempt: toAttempt(row), Status: decode(statuses, row[15]), Reason: toText[string](row[16])}, nil
 }
 
 // toAttempt reads the newest attempt of a send; nil if it had none.
@@ -130,76 +139,87 @@ func each(ctx context.Context, tx *sql.Tx, width int, f func(row []driver.Value)
 	return rows.Err()
 }
 
+// eventColumns are what toUnfinished reads, with eventJoins behind the table.
+const (
+	eventColumns = `e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state,
+		e.reason, e.received_at, e.sent_at, e.frame, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, r.id, r.in_reply_to`
+	// A state that overtook its report (early is 0 by then) came before anybody knew whose it is.
+	eventJoins = `
+		LEFT JOIN sends s ON s.attempt_id = e.attempt_id AND e.early IS NULL
+		LEFT JOIN attempts a ON a.id = e.attempt_id AND e.early IS NULL
+		LEFT JOIN sends r ON r.seq = a.send_seq`
+	eventWidth = 23
+)
+
+func toEvent(row []driver.Value) (*messaging.Event, error) {
+	ev := &messaging.Event{
+		Seq: toInt(row[0]), ID: toText[string](row[1]), Kind: messaging.Kind(toInt(row[2])), Context: toText[string](row[3]),
+		MessageID: toText[string](row[4]), From: toText[messaging.Number](row[5]), To: toText[messaging.Number](row[6]),
+		Body: toText[string](row[7]), Segments: int(toInt(row[9])), State: toText[messaging.State](row[11]),
+		Reason: toText[string](row[12]), ReceivedAt: toTime(row[13]), SentAt: toTime(row[14]), Frame: toBytes(row[15]),
+		Attempt: int(toInt(row[16])),
+	}
+	if row[19] != nil {
+		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[19]), InReplyTo: toText[string](row[20])}
+	} else if row[21] != nil {
+		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[21]), InReplyTo: toText[string](row[22])}
+	}
+	var err error
+	if ev.Media, err = toList(row[8]); err != nil {
+		return nil, err
+	}
+	ev.Tags, err = toList(row[10])
+	return ev, err
+}
+
 func loadEvents(ctx context.Context, tx *sql.Tx, q messaging.Query, w *messaging.Work) error {
-	return each(ctx, tx, 23, func(row []driver.Value) error {
-		ev := &messaging.Event{
-			Seq: toInt(row[0]), ID: toText[string](row[1]), Kind: messaging.Kind(toInt(row[2])), Context: toText[string](row[3]),
-			MessageID: toText[string](row[4]), From: toText[messaging.Number](row[5]), To: toText[messaging.Number](row[6]),
-			Body: toText[string](row[7]), Segments: int(toInt(row[9])), State: toText[messaging.State](row[11]),
-			Reason: toText[string](row[12]), ReceivedAt: toTime(row[13]), SentAt: toTime(row[14]), Frame: toBytes(row[15]),
-			Attempt: int(toInt(row[16])),
-		}
-		var err error
-		if ev.Media, err = toList(row[8]); err != nil {
+	return each(ctx, tx, eventWidth, func(row []driver.Value) error {
+		ev, err := toEvent(row)
+		if err != nil {
 			return err
-		}
-		if ev.Tags, err = toList(row[10]); err != nil {
-			return err
-		}
-		if row[18] != nil {
-			ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[19]), InReplyTo: toText[string](row[20])}
-			if row[19] == nil {
-				ev.Send.ID, ev.Send.InReplyTo = toID(row[21]), toText[string](row[22])
-			}
 		}
 		w.Events = append(w.Events, &messaging.Unfinished{Event: ev, RetryAt: toTime(row[17])})
 		return nil
-	}, `SELECT e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state,
-			e.reason, e.received_at, e.sent_at, e.frame, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, r.id, r.in_reply_to
-		FROM events e INDEXED BY events_unfinished
-		LEFT JOIN sends s ON s.attempt_id = e.attempt_id
-		LEFT JOIN attempts a ON a.id = e.attempt_id
-		LEFT JOIN sends r ON r.seq = a.send_seq
+	}, `SELECT `+eventColumns+` FROM events e INDEXED BY events_unfinished`+eventJoins+`
 		WHERE e.fate = 0 AND e.seq > ? ORDER BY e.seq LIMIT ?`, q.AfterSeq, q.Limit)
 }
 
 func loadSends(ctx context.Context, tx *sql.Tx, q messaging.Query, w *messaging.Work) error {
 	now := q.Now.UnixMilli()
 	err := each(ctx, tx, sendWidth, func(row []driver.Value) error {
-		snd, err := toSend(row)
+		out, err := toOutgoing(row)
 		if err != nil {
 			return err
 		}
-		w.Sends = append(w.Sends, &messaging.Outgoing{
-			Send: *snd, Attempt: toAttempt(row), Status: decode(statuses, row[15]), Reason: toText[string](row[16]),
-		})
+		w.Sends = append(w.Sends, out)
 		return nil
-	}, `SELECT `+sendColumns+` FROM sends WHERE seq IN (
-			SELECT seq FROM sends INDEXED BY sends_queued WHERE status = 1 AND not_before <= ? ORDER BY seq LIMIT ?)
-		ORDER BY seq`, now, q.Limit)
+	}, `SELECT `+sendColumns+` FROM sends INDEXED BY sends_queued WHERE status = 1 AND not_before <= ? ORDER BY priority, seq LIMIT ?`,
+		now, q.Limit)
 	if err != nil {
 		return err
 	}
 	return each(ctx, tx, 1, func(row []driver.Value) error {
 		w.NextDue = toTime(row[0])
 		return nil
-	}, `SELECT not_before FROM sends INDEXED BY sends_queued WHERE status = 1 AND not_before > ? ORDER BY not_before LIMIT 1`, now)
+	}, `SELECT not_before FROM sends INDEXED BY sends_later WHERE status = 1 AND not_before > 0 AND not_before > ? ORDER BY not_before LIMIT 1`, now)
 }
 
 func loadDoubts(ctx context.Context, tx *sql.Tx, q messaging.Query, w *messaging.Work) error {
 	return each(ctx, tx, sendWidth, func(row []driver.Value) error {
-		snd, err := toSend(row)
+		out, err := toOutgoing(row)
 		if err != nil {
 			return err
 		}
-		d := &messaging.Doubt{Attempt: *toAttempt(row), Send: *snd, Outcome: decode(outcomes, row[20]), Since: toTime(row[19])}
+		d := &messaging.Doubt{
+			Seq: toInt(row[22]), Attempt: *out.Attempt, Send: out.Send, Outcome: decode(outcomes, row[20]), Since: out.Attempt.ClaimedAt,
+		}
 		if d.Outcome == messaging.OutcomeInDoubt {
 			d.Since = toTime(row[21])
 		}
 		w.Doubts = append(w.Doubts, d)
 		return nil
 	}, `SELECT `+sendColumns+` FROM sends INDEXED BY sends_open
-		WHERE status IN (2, 3) AND outcome IN (1, 5) ORDER BY seq LIMIT ?`, q.Limit)
+		WHERE status IN (2, 3) AND outcome IN (1, 5) AND seq > ? ORDER BY seq LIMIT ?`, q.AfterDoubt, q.Limit)
 }
 
 // clockSlack is how far an attempt's id may lie behind its claim, if a clock was set back

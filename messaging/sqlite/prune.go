@@ -19,8 +19,8 @@ type kind struct {
 }
 
 var kinds = []kind{
-	{"events", "received_at", "fate = 0", "body = NULL, media = NULL, frame = NULL"},
-	{"sends", "created_at", "status IN (1, 2, 3)", "body = NULL, media = NULL"},
+	{"events", "received_at", "fate = 0", "body = '', media = NULL, frame = NULL"},
+	{"sends", "created_at", "status IN (1, 2, 3)", "body = '', media = NULL"},
 }
 
 // Prune implements messaging.Store. A row loses its text as soon as it is finished and
@@ -136,6 +136,12 @@ func (s *Store) pass(k kind, sort string, mark, before int64, query string) (cha
 	}
 	changed, err = s.w.count(query, mark, end)
 	return changed, end, err
+}
+
+// straggle makes Prune look at a row again that lives again, if it has passed it.
+func (s *Store) straggle(table string, seq int64) error {
+	return s.w.run(`INSERT INTO stragglers SELECT ?1, ?2 WHERE ?2 <= (SELECT value FROM marks WHERE name = 'stripped ' || ?1) ON CONFLICT DO NOTHING`,
+		table, seq)
 }
 
 func (s *Store) mark(name string, value int64) error {

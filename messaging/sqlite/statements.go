@@ -14,12 +14,15 @@ func (w *writer) statements() []prepared {
 
 		{&w.findEvent, `SELECT seq, sends_from, sends_count FROM events WHERE seq = ?1 AND id = ?2`},
 		{&w.insertEvent, `INSERT INTO events (seq, id, kind, context, message_id, from_number, to_number, body, media, segments, tags,
-			state, reason, received_at, sent_at, frame, fate, attempt, retry_at, error, handler, finished_at, sends_from, sends_count, attempt_id, early)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+			state, reason, received_at, sent_at, frame, fate, attempt, retry_at, error, handler, finished_at, sends_from, sends_count, attempt_id, early,
+			journaled_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.settleEvent, `UPDATE events SET fate = ?3, attempt = ?4, retry_at = NULL, error = ?5, handler = ?6, finished_at = ?7, sends_from = ?8, sends_count = ?9
 			WHERE seq = ?1 AND id = ?2 AND fate = 0`},
 		{&w.retryEvent, `UPDATE events SET attempt = ?3, retry_at = ?4, error = ?5, handler = ?6 WHERE seq = ?1 AND id = ?2 AND fate = 0`},
-		{&w.unearly, `UPDATE events SET early = NULL WHERE seq = ?`},
+		{&w.unearly, `UPDATE events SET early = 0, attempt_id = ?2 WHERE seq = ?1`},
+		{&w.eventAt, `SELECT ` + eventColumns + ` FROM events e` + eventJoins + ` WHERE e.seq = ?`},
+		{&w.revive, `UPDATE events SET fate = 0, attempt = NULL, retry_at = NULL, finished_at = NULL WHERE seq = ? AND fate = 2 AND body IS NOT ''`},
+		{&w.drop, `UPDATE events SET fate = 3, finished_at = ?2 WHERE seq = ?1 AND fate = 2`},
 
 		{&w.findKey, `SELECT seq FROM sends WHERE seq = ?1 AND key = ?2`},
 		{&w.findReply, `SELECT seq FROM sends WHERE seq >= ?1 AND seq < ?2 AND ordinal = ?3`},
@@ -28,11 +31,12 @@ func (w *writer) statements() []prepared {
 			not_before, expires_at, in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome)
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.findSend, `SELECT seq, status, attempt_id, in_reply_to FROM sends WHERE id = ?`},
-		{&w.retire, `INSERT INTO attempts (id, send_seq, number, claimed_at, outcome, code, reason, message_id, state)
-			SELECT attempt_id, seq, attempt_number, claimed_at, outcome, code, reason, message_id, state FROM sends WHERE seq = ?`},
+		{&w.retire, `INSERT INTO attempts (id, send_seq, number, claimed_at, outcome, code, reason, message_id, state, doubted_at)
+			SELECT attempt_id, seq, attempt_number, claimed_at, outcome, code, reason, message_id, state, doubted_at FROM sends WHERE seq = ?`},
 		{&w.claim, `UPDATE sends SET status = ?2, reason = NULL, attempt_id = ?3, attempt_number = ?4, claimed_at = ?5, outcome = ?6,
 			doubted_at = NULL, code = NULL, message_id = NULL, state = NULL WHERE seq = ?1`},
 		{&w.end, `UPDATE sends SET status = ?2, reason = ?3 WHERE seq = ?1`},
+		{&w.requeue, `UPDATE sends SET status = 1, not_before = ?2 WHERE seq = ?1 AND body IS NOT ''`},
 		{&w.delay, `UPDATE sends SET not_before = ?2, reason = ?3 WHERE seq = ?1`},
 
 		{&w.findAttempt, `SELECT id, seq, in_reply_to, status, settled, outcome, state, message_id FROM sends WHERE attempt_id = ?`},

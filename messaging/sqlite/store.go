@@ -180,8 +180,28 @@ func (s *Store) migrate(ctx context.Context) error {
 	if has > want {
 		return fmt.Errorf("its schema is version %d and this program knows %d; run a newer program", has, want)
 	}
+	if has > 0 && has < want {
+		if err := sound(ctx, db); err != nil {
+			return err
+		}
+	}
 	if _, err := p.Up(ctx); err != nil {
 		return fmt.Errorf("bring the schema to version %d: %w", want, err)
+	}
+	return nil
+}
+
+// errUnsound is what SQLite's own check of a file has found.
+var errUnsound = errors.New("the check of the file failed")
+
+// sound checks a file before its schema is changed, which could make damage worse.
+func sound(ctx context.Context, db *sql.DB) error {
+	var found string
+	if err := db.QueryRowContext(ctx, "PRAGMA integrity_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return fmt.Errorf("%w: %s", errUnsound, found)
 	}
 	return nil
 }

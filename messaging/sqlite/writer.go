@@ -21,9 +21,9 @@ type writer struct {
 
 	begin, commit, rollback *stmt
 
-	findEvent, insertEvent, settleEvent, retryEvent, unearly *stmt
+	findEvent, insertEvent, settleEvent, retryEvent, unearly, eventAt, revive, drop *stmt
 
-	findKey, findReply, sendAt, insertSend, findSend, retire, claim, end, delay *stmt
+	findKey, findReply, sendAt, insertSend, findSend, retire, claim, end, requeue, delay *stmt
 
 	findAttempt, findRetired, findMessage, findRetiredMessage             *stmt
 	accept, advance, acceptRetired, settleSend, conclude, concludeRetired *stmt
