@@ -22,6 +22,7 @@ import (
 type script struct {
 	Echo       bool // the platform echoes tags
 	Log        bool // the daemon reads the message log
+	LogLags    bool // by 20 s
 	Redeliver  bool // the platform delivers what was not acknowledged again
 	Pure       bool // the chain is pure, so that it may run before its append
 	StatesLate bool // states come seconds after the result
@@ -37,7 +38,7 @@ func (s step) String() string { return fmt.Sprintf("%s %d", s.what, s.n) }
 
 func (s script) String() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "tags echoed: %v, log read: %v, redelivery: %v, pure chain: %v, states late: %v\n", s.Echo, s.Log, s.Redeliver, s.Pure, s.StatesLate)
+	fmt.Fprintf(&b, "tags echoed: %v, log read: %v, it lags: %v, redelivery: %v, pure chain: %v, states late: %v\n", s.Echo, s.Log, s.LogLags, s.Redeliver, s.Pure, s.StatesLate)
 	for i, st := range s.Steps {
 		fmt.Fprintf(&b, "%3d. %v\n", i+1, st)
 	}
@@ -62,7 +63,7 @@ var stepNames = []string{
 
 func drawScript(t *rapid.T) script {
 	s := script{
-		Echo: rapid.Bool().Draw(t, "echo"), Log: rapid.Bool().Draw(t, "log"), Redeliver: rapid.Bool().Draw(t, "redeliver"),
+		Echo: rapid.Bool().Draw(t, "echo"), Log: rapid.Bool().Draw(t, "log"), LogLags: rapid.Bool().Draw(t, "lags"), Redeliver: rapid.Bool().Draw(t, "redeliver"),
 		Pure: rapid.Bool().Draw(t, "pure"), StatesLate: rapid.Bool().Draw(t, "late"),
 	}
 	s.Steps = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) step {
@@ -113,6 +114,9 @@ func (s *stage) HandleEvent(_ context.Context, w messaging.Responder, ev *messag
 
 // Outbound implements messaging.MessageLog from what the space executed.
 func (s *stage) Outbound(_ context.Context, pair messaging.Conversation, after, before time.Time) ([]messaging.LogEntry, error) {
+	if lag := time.Now().Add(-20 * time.Second); s.script.LogLags && lag.Before(before) {
+		before = lag
+	}
 	var found []messaging.LogEntry
 	for _, snd := range s.space.Sends() {
 		if snd.Executed && snd.To == string(pair.Theirs) && snd.From == string(pair.Ours) && snd.Time.After(after) && snd.Time.Before(before) {
@@ -228,6 +232,9 @@ func (s *stage) check() {
 	}
 	for _, d := range work.Doubts {
 		inDoubt[d.Send.InReplyTo] = true
+	}
+	if n := s.eng.Status().InDoubt; n != len(work.Doubts) {
+		s.fault("the daemon speaks of %d doubts, the journal of %d", n, len(work.Doubts))
 	}
 	if n := len(work.Sends) + len(work.Events); n > 0 {
 		s.fault("%d sends and %d events are unfinished", len(work.Sends), len(work.Events))
