@@ -38,6 +38,21 @@ const (
 	fateDropped    = 3
 )
 
+// fates are the codes of what the contract calls a fate.
+var fates = map[messaging.Fate]int64{
+	messaging.FateRetry: fateUnfinished, messaging.FateDone: fateDone, messaging.FateDead: fateDead, messaging.FateDropped: fateDropped,
+}
+
+// toFate is the reverse.
+func toFate(v driver.Value) messaging.Fate {
+	for f, code := range fates {
+		if code == v {
+			return f
+		}
+	}
+	return messaging.FateDone // of a newer program, but not a retry
+}
+
 // encode gives the code of a name; an error for one that has none.
 func encode[T ~string](table []T, v T) (int64, error) {
 	i := slices.Index(table, v)

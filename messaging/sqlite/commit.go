@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/signpost-sms/signpost/messaging"
@@ -56,6 +57,7 @@ func (s *Store) commit(b *messaging.Batch) error {
 	s.ids.committed()
 	s.last[b.Owner] = b.ID
 	s.now.Store(max(s.now.Load(), b.Now.UnixMilli()))
+	s.at.Store(int64(time.Since(s.born)))
 	for i, a := range b.Appends {
 		if a.Fresh {
 			a.Event.Seq = s.seqs[i]
@@ -94,7 +96,7 @@ func (s *Store) transact(f func() error) error {
 }
 
 func (s *Store) apply(b *messaging.Batch) error {
-	s.seqs = s.seqs[:0]
+	s.seqs, s.stamp = s.seqs[:0], b.Now.UnixMilli()
 	for _, a := range b.Appends {
 		seq, err := s.append(a, b.Now)
 		if err != nil {
@@ -103,7 +105,7 @@ func (s *Store) apply(b *messaging.Batch) error {
 		s.seqs = append(s.seqs, seq)
 	}
 	for _, x := range b.Settles {
-		if err := s.settle(x, b.Now); err != nil {
+		if err := s.settle(x); err != nil {
 			return err
 		}
 	}
@@ -123,7 +125,7 @@ func (s *Store) apply(b *messaging.Batch) error {
 		}
 	}
 	for _, v := range b.Revives {
-		if err := s.revive(v, b.Now); err != nil {
+		if err := s.revive(v); err != nil {
 			return err
 		}
 	}

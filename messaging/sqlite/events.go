@@ -42,6 +42,9 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	seq = s.next.event
 	s.next.event++
 	s.ids.add(hash, kindEvent, seq)
+	if ev.Kind == messaging.KindMessage && ev.MessageID != "" && ev.MessageID != ev.ID {
+		s.ids.add(hashOf(kindInbound, ev.MessageID), kindInbound, seq)
+	}
 
 	var attempt, isEarly driver.Value
 	if ev.Kind == messaging.KindState {
@@ -67,7 +70,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 			notInserted(o.Sends)
 			retryAt = millis(o.RetryAt)
 		} else {
-			fate, finished = fateOf(o), now.UnixMilli()
+			fate, finished = fateOf(o), s.stamp
 			from, count, err = s.insertAll(ev, o)
 			if err != nil {
 				return 0, err
@@ -84,8 +87,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	}
 	err = s.w.insertEvent.exec(seq, ev.ID, int64(ev.Kind), text(ev.Context), text(ev.MessageID), text(ev.From), text(ev.To),
 		text(ev.Body), media, number(ev.Segments), tags, text(ev.State), text(ev.Reason), ev.ReceivedAt.UnixMilli(), millis(ev.SentAt),
-		blob(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly,
-		now.UnixMilli())
+		blob(ev.Frame), fate, runs, retryAt, failure, handler, finished, from, count, attempt, isEarly, s.stamp)
 	if err != nil {
 		return 0, err
 	}
@@ -106,7 +108,7 @@ func fateOf(o *messaging.Outcome) int64 {
 }
 
 // settle ends an event that is unfinished, or puts it off.
-func (s *Store) settle(x *messaging.Settle, now time.Time) error {
+func (s *Store) settle(x *messaging.Settle) error {
 	ev, o := x.Event, x.Outcome
 	x.Lost = false
 	seq := ev.Seq
@@ -133,7 +135,7 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) error {
 	if len(sends) > 0 {
 		from, count = s.next.send, int64(len(sends))
 	}
-	changed, err = s.w.settleEvent.changes(seq, ev.ID, fateOf(o), number(o.Attempt), text(o.Err), text(o.Handler), now.UnixMilli(), from, count)
+	changed, err = s.w.settleEvent.changes(seq, ev.ID, fateOf(o), number(o.Attempt), text(o.Err), text(o.Handler), s.stamp, from, count)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ const (
 	kindEvent   = 0 // the id of an event
 	kindKey     = 1 // the idempotency key of a send
 	kindMessage = 2 // the platform's id of a send's message
+	kindInbound = 3 // the platform's id of an inbound, where it is not the event's
 )
 
 // entry is where an id is found.
@@ -75,10 +76,13 @@ func (n *ids) add(hash, kind, seq int64) {
 	n.note(e)
 }
 
-// note tells the filters of an entry. Messages are not in them: they are asked for where a
-// state comes without its tag, and would crowd out the rest.
+// filtered reports whether an entry is in the filters. Messages are not: they are asked for
+// where a state comes without its tag, or by people, and would crowd out the rest.
+func filtered(e entry) bool { return e.ref&3 == kindEvent || e.ref&3 == kindKey }
+
+// note tells the filters of an entry.
 func (n *ids) note(e entry) {
-	if e.ref&3 == kindMessage {
+	if !filtered(e) {
 		return
 	}
 	if n.filter != nil {

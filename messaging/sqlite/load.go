@@ -141,8 +141,10 @@ func each(ctx context.Context, tx *sql.Tx, width int, f func(row []driver.Value)
 
 // eventColumns are what toUnfinished reads, with eventJoins behind the table.
 const (
-	eventColumns = `e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state,
-		e.reason, e.received_at, e.sent_at, e.frame, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, r.id, r.in_reply_to`
+	eventColumns = eventStart + `e.frame` + eventEnd
+	eventStart   = `e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state,
+		e.reason, e.received_at, e.sent_at, `
+	eventEnd = `, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, r.id, r.in_reply_to`
 	// A state that overtook its report (early is 0 by then) came before anybody knew whose it is.
 	eventJoins = `
 		LEFT JOIN sends s ON s.attempt_id = e.attempt_id AND e.early IS NULL

@@ -165,7 +165,7 @@ func (s *Store) fillFrom(g segment) error {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		for _, e := range chunk {
-			if e.ref&3 != kindMessage {
+			if filtered(e) {
 				s.ids.next.add(e.hash)
 			}
 		}

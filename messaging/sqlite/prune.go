@@ -16,11 +16,12 @@ type kind struct {
 	table, time string
 	live        string // what is unfinished and stays
 	strip       string // what is forgotten of a finished row first
+	text        string // there is something to forget
 }
 
 var kinds = []kind{
-	{"events", "received_at", "fate = 0", "body = '', media = NULL, frame = NULL"},
-	{"sends", "created_at", "status IN (1, 2, 3)", "body = '', media = NULL"},
+	{"events", "received_at", "fate = 0", "body = '', media = NULL, frame = NULL", "body <> '' OR media IS NOT NULL OR frame IS NOT NULL"},
+	{"sends", "created_at", "status IN (1, 2, 3)", "body = '', media = NULL", "body <> '' OR media IS NOT NULL"},
 }
 
 // Prune implements messaging.Store. A row loses its text as soon as it is finished and

@@ -2,14 +2,13 @@ package sqlite
 
 import (
 	"database/sql/driver"
-	"time"
 
 	"github.com/signpost-sms/signpost/messaging"
 )
 
 // revive makes a dead letter live again, or lets it go. One whose text was removed has
 // nothing to run a chain on, and can only be let go.
-func (s *Store) revive(v *messaging.Revive, now time.Time) error {
+func (s *Store) revive(v *messaging.Revive) error {
 	v.Done, v.Event = false, nil
 	f, found, err := s.event(v.EventID, hashOf(kindEvent, v.EventID))
 	if !found || err != nil {
@@ -17,7 +16,7 @@ func (s *Store) revive(v *messaging.Revive, now time.Time) error {
 	}
 	var changed int64
 	if v.Drop {
-		changed, err = s.w.drop.changes(f.seq, now.UnixMilli())
+		changed, err = s.w.drop.changes(f.seq, s.stamp)
 	} else {
 		changed, err = s.w.revive.changes(f.seq)
 	}

@@ -3,6 +3,7 @@ package sqlite
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"embed"
 	"errors"
 	"fmt"
@@ -53,6 +54,8 @@ type Store struct {
 	lock *lock
 	read *sql.DB
 	now  atomic.Int64 // the newest Batch.Now, in milliseconds
+	at   atomic.Int64 // when that was, since born
+	born time.Time
 
 	background sync.WaitGroup
 	closing    context.Context
@@ -65,19 +68,24 @@ type Store struct {
 	early early
 	open  map[uuid.UUID]*attempt // attempts that this process opened and that nothing has settled
 	seqs  []int64                // scratch: the batch's events
+	stamp driver.Value           // the batch's Now
 	last  map[uuid.UUID]uuid.UUID
 	next  struct{ event, send int64 }
 }
 
-var _ messaging.Store = (*Store)(nil)
+var (
+	_ messaging.Store   = (*Store)(nil)
+	_ messaging.Archive = (*Store)(nil)
+)
 
 // The settings of a connection. A commit must survive a power cut, so synchronous is FULL.
 const (
 	pragmas = "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)&_pragma=foreign_keys(1)&_pragma=temp_store(MEMORY)"
 	// The writer checkpoints after 16 MiB instead of 4: a page that is written often, such
 	// as the end of a table, then goes to the file itself less often. Its cache holds the
-	// pages that a busy journal touches.
-	writing = "&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-4096)&_txlock=immediate"
+	// pages that a busy journal touches. What is removed or moved is overwritten, so that no
+	// text outlives its row in the file.
+	writing = "&_pragma=wal_autocheckpoint(4000)&_pragma=journal_size_limit(67108864)&_pragma=cache_size(-4096)&_pragma=secure_delete(1)&_txlock=immediate"
 	reading = "&_pragma=query_only(1)&_pragma=cache_size(-1024)"
 )
 
@@ -98,7 +106,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: resolved, cfg: cfg, lock: l, open: map[uuid.UUID]*attempt{}, last: map[uuid.UUID]uuid.UUID{}}
+	s := &Store{path: resolved, cfg: cfg, lock: l, born: time.Now(), open: map[uuid.UUID]*attempt{}, last: map[uuid.UUID]uuid.UUID{}}
 	s.closing, s.close = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
 		_ = s.Close()

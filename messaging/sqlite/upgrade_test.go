@@ -148,7 +148,9 @@ func checkLife(t *testing.T, s *Store) {
 	dead := &messaging.Revive{EventID: "dead"}
 	b := batch(start.Add(2 * time.Minute))
 	b.Appends = []*messaging.Append{
-		{Event: storyEvent("done")}, {Event: storyEvent("waiting")}, {Event: storyEvent("new")},
+		{Event: storyEvent("done")},
+		{Event: storyEvent("waiting")},
+		{Event: storyEvent("new")},
 		{Event: storyState("SM repeated", messaging.StateSent)},
 	}
 	b.Enqueues = []*messaging.Enqueue{{Outgoing: storySend("urgent", messaging.PriorityReply)}, {Outgoing: storySend("another", messaging.PriorityReply)}}
