@@ -1,0 +1,132 @@
+package pace
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Shared is how several replicas keep the limits of one space together: each has a part of
+// the rates, and knows, a little late, what the others have counted. Both methods are called
+// under a lock for each send and must not block: answer from memory, and bring that up to
+// date elsewhere with [Pacer.Export].
+type Shared interface {
+	// Share is this replica's part of every rate, above 0 and at most 1. The parts of all
+	// replicas must not add up to more than 1.
+	Share() float64
+	// Elsewhere is what all other replicas have counted under a scope and key since that
+	// time. A replica's share of the time until it learns of a count is how much a limit
+	// may be overrun.
+	Elsewhere(scope Scope, key string, since time.Time) int
+}
+
+// Alone is the Shared of a single process.
+type Alone struct{}
+
+// Share is all.
+func (Alone) Share() float64 { return 1 }
+
+// Elsewhere is nothing.
+func (Alone) Elsewhere(Scope, string, time.Time) int { return 0 }
+
+// Scope is what a counter counts.
+type Scope string
+
+// The scopes.
+const (
+	ScopeDaily          Scope = "daily"           // segments of a brand on a day; the key is the brand
+	ScopeBudgetSegments Scope = "budget_segments" // of a day; no key
+	ScopeBudgetMessages Scope = "budget_messages" // of a day; no key
+	ScopeFrequency      Scope = "frequency"       // a message to a person; the key is category/window/number
+)
+
+// Counter is a part of a Pacer's state that outlives a restart and can be added up over
+// replicas. The rates are not among it: they forget within their window.
+type Counter struct {
+	Scope Scope
+	Key   string
+	// Start is the beginning of the day that is counted; for a message to a person, when it
+	// left.
+	Start time.Time
+	N     int
+}
+
+func (p *Pacer) elsewhere(scope Scope, key string, since time.Time) int {
+	if p.alone {
+		return 0
+	}
+	return max(p.shared.Elsewhere(scope, key, since), 0)
+}
+
+// Export lists what this Pacer has counted and what still matters at that time, sorted. It
+// holds phone numbers: store it as carefully as the messages.
+func (p *Pacer) Export(now time.Time) []Counter {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	var cs []Counter
+	add := func(scope Scope, key string, start time.Time, n int) {
+		if n > 0 {
+			cs = append(cs, Counter{scope, key, start, n})
+		}
+	}
+	for _, brand := range slices.Sorted(maps.Keys(p.brands)) {
+		d := p.brandDay(now, brand)
+		add(ScopeDaily, brand, d.start, d.n)
+	}
+	p.budgetDay(now)
+	add(ScopeBudgetSegments, "", p.budget.start, p.budget.n)
+	add(ScopeBudgetMessages, "", p.budget.start, p.messages)
+	for _, r := range p.caps {
+		people := maps.Clone(r.old)
+		if people == nil {
+			people = map[string][]uint32{}
+		}
+		maps.Copy(people, r.young)
+		for _, to := range slices.Sorted(maps.Keys(people)) {
+			for _, t := range r.times(now, to) {
+				add(ScopeFrequency, r.key(to), time.Unix(int64(t), 0), 1)
+			}
+		}
+	}
+	return cs
+}
+
+// Import adds counters of an earlier Export, as after a restart. What is of another day, or
+// of a cap that is no more, is ignored.
+func (p *Pacer) Import(now time.Time, cs []Counter) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.budgetDay(now)
+	for _, c := range cs {
+		switch c.Scope {
+		case ScopeDaily:
+			if d := p.brandDay(now, c.Key); d.start.Equal(c.Start) {
+				d.n += c.N
+			}
+		case ScopeBudgetSegments:
+			if p.budget.start.Equal(c.Start) {
+				p.budget.n += c.N
+			}
+		case ScopeBudgetMessages:
+			if p.budget.start.Equal(c.Start) {
+				p.messages += c.N
+			}
+		case ScopeFrequency:
+			p.importSent(now, c)
+		}
+	}
+}
+
+func (p *Pacer) importSent(now time.Time, c Counter) {
+	for _, r := range p.caps {
+		if to, ok := strings.CutPrefix(c.Key, r.key("")); ok && c.Start.After(now.Add(-r.Window)) {
+			ts := r.times(now, to)
+			for range min(c.N, r.N) {
+				ts = append(ts, second(c.Start))
+			}
+			r.young[to] = ts
+			delete(r.old, to)
+		}
+	}
+}
