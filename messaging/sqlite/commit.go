@@ -72,7 +72,7 @@ func (s *Store) writable() error {
 	if s.w != nil {
 		return nil
 	}
-	w, err := openWriter(s.dsn(writing))
+	w, err := openWriter(dsn(s.path, writing))
 	if err == nil {
 		s.w = w
 	}

@@ -5,6 +5,7 @@ package sqlite
 import (
 	"errors"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -21,4 +22,12 @@ func lockFile(f *os.File) error {
 			return err
 		}
 	}
+}
+
+// links is how many names a file has.
+func links(st os.FileInfo) uint64 {
+	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
+		return uint64(sys.Nlink)
+	}
+	return 1
 }

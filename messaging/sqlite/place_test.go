@@ -5,6 +5,8 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -24,7 +26,7 @@ func openAt(t *testing.T, path string) *Store {
 }
 
 // refused opens a path that must not open, and checks that the error says why and names
-// the path.
+// the file.
 func refused(t *testing.T, path, why string) {
 	t.Helper()
 	s, err := Open(t.Context(), path, Config{})
@@ -32,7 +34,8 @@ func refused(t *testing.T, path, why string) {
 		_ = s.Close()
 		t.Fatal("Open: no error")
 	}
-	if !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), path) {
+	resolved, _ := resolve(path)
+	if !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), path) && !strings.Contains(err.Error(), resolved) {
 		t.Errorf("Open: %v; want it to say %q and name %s", err, why, path)
 	}
 }
@@ -46,15 +49,45 @@ func TestSecondDaemonIsRefused(t *testing.T) {
 	if err := os.Symlink(path, link); err != nil {
 		t.Fatal(err)
 	}
-	if s, err := Open(t.Context(), link, Config{}); err == nil {
-		_ = s.Close()
-		t.Error("the same file opens again through a link")
+	refused(t, link, fmt.Sprintf("in use by another daemon (process %d)", os.Getpid()))
+	linked := filepath.Join(t.TempDir(), "linked")
+	if err := os.Symlink(filepath.Dir(path), linked); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, filepath.Join(linked, "journal.db"), "in use by another daemon")
+	// Another name in the same directory may be the same database, renamed or copied.
+	refused(t, filepath.Join(filepath.Dir(path), "renamed.db"), fmt.Sprintf("in use by another daemon (process %d, database journal.db)", os.Getpid()))
+	if _, err := os.Stat(filepath.Join(filepath.Dir(path), "renamed.db")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a database that was refused is there: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatalf("Close: %v", err)
 	}
 	if err := s.Close(); err != nil {
 		t.Errorf("second Close: %v", err)
+	}
+	openAt(t, path)
+}
+
+func TestHardLinkIsRefused(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "journal.db")
+	s := openAt(t, path)
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Link(path, link); err != nil || runtime.GOOS == "windows" {
+		t.Skip("no hard links here")
+	}
+	refused(t, link, "has 2 names (hard links)")
+	if _, err := os.Stat(link + "-wal"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the link was opened: %v", err)
+	}
+	commit(t, s, batch(start)) // and the daemon that has it goes on
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	refused(t, path, "has 2 names (hard links)")
+	if err := os.Remove(link); err != nil {
+		t.Fatal(err)
 	}
 	openAt(t, path)
 }
@@ -78,7 +111,10 @@ func TestFilesArePrivate(t *testing.T) {
 	if got := mode(dir); got != 0o700 {
 		t.Errorf("directory has mode %o, want 700", got)
 	}
-	for _, name := range []string{"", "-wal", "-shm", ".lock"} {
+	if got := mode(filepath.Join(dir, lockName)); got != 0o600 {
+		t.Errorf("the lock has mode %o, want 600", got)
+	}
+	for _, name := range []string{"", "-wal", "-shm"} {
 		if got := mode(path + name); got != 0o600 {
 			t.Errorf("%s has mode %o, want 600", filepath.Base(path+name), got)
 		}

@@ -74,8 +74,10 @@ type Store struct {
 }
 
 var (
-	_ messaging.Store   = (*Store)(nil)
-	_ messaging.Archive = (*Store)(nil)
+	_ messaging.Store    = (*Store)(nil)
+	_ messaging.Archive  = (*Store)(nil)
+	_ messaging.Keeper   = (*Store)(nil)
+	_ messaging.Verifier = (*Store)(nil)
 )
 
 // The settings of a connection. A commit must survive a power cut, so synchronous is FULL.
@@ -118,8 +120,11 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) dsn(options string) string {
-	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: s.path}).EscapedPath(), RawQuery: pragmas + options}
+// dsn names a database, with the settings of a connection.
+func dsn(path, options string) string { return uri(path, pragmas+options) }
+
+func uri(path, query string) string {
+	u := url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: query}
 	return u.String()
 }
 
@@ -131,12 +136,12 @@ func (s *Store) start(ctx context.Context) error {
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
-	w, err := openWriter(s.dsn(writing))
+	w, err := openWriter(dsn(s.path, writing))
 	if err != nil {
 		return err
 	}
 	s.w = w
-	if s.read, err = sql.Open("sqlite", s.dsn(reading)); err != nil {
+	if s.read, err = sql.Open("sqlite", dsn(s.path, reading)); err != nil {
 		return err
 	}
 	s.read.SetMaxOpenConns(s.cfg.Readers)
@@ -148,7 +153,7 @@ func (s *Store) start(ctx context.Context) error {
 var migrations embed.FS
 
 func (s *Store) migrate(ctx context.Context) error {
-	db, err := sql.Open("sqlite", s.dsn(writing))
+	db, err := sql.Open("sqlite", dsn(s.path, writing))
 	if err != nil {
 		return err
 	}
@@ -172,6 +177,10 @@ func (s *Store) migrate(ctx context.Context) error {
 		if _, err := db.ExecContext(ctx, "PRAGMA application_id = "+strconv.Itoa(applicationID)); err != nil {
 			return err
 		}
+	}
+	// goose takes a table that it cannot read for none.
+	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM goose_db_version").Scan(&tables); isDamage(err) {
+		return err
 	}
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {

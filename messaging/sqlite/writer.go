@@ -13,11 +13,8 @@ import (
 // writer is the one connection that writes. It is used without database/sql, whose
 // bookkeeping costs as much as a small statement. All its statements are prepared once.
 type writer struct {
-	conn interface {
-		driver.Conn
-		driver.ConnPrepareContext
-	}
-	all []*stmt
+	conn connection
+	all  []*stmt
 
 	begin, commit, rollback *stmt
 
@@ -31,6 +28,21 @@ type writer struct {
 	findIDs, insertIDs, insertTail *stmt
 
 	findBatch, saveBatch *stmt
+}
+
+// connection is what is used of the driver's.
+type connection interface {
+	driver.Conn
+	driver.ConnPrepareContext
+}
+
+// preparer is a driver's connection as one that prepares statements.
+func preparer(conn driver.Conn) (connection, error) {
+	c, ok := conn.(connection)
+	if !ok {
+		return nil, errors.Join(errors.New("the driver's connection cannot prepare statements"), conn.Close())
+	}
+	return c, nil
 }
 
 // stmt is a prepared statement with memory for its arguments.
@@ -53,13 +65,8 @@ func openWriter(dsn string) (*writer, error) {
 		return nil, err
 	}
 	w := &writer{}
-	var ok bool
-	if w.conn, ok = conn.(interface {
-		driver.Conn
-		driver.ConnPrepareContext
-	}); !ok {
-		_ = conn.Close()
-		return nil, errors.New("the driver's connection cannot prepare statements")
+	if w.conn, err = preparer(conn); err != nil {
+		return nil, err
 	}
 	for _, p := range w.statements() {
 		if *p.to, err = w.prepare(p.sql); err != nil {
