@@ -15,6 +15,12 @@ type answers struct {
 	lost     []bool
 	granted  []bool
 	merges   []*messaging.Merge
+	revives  []revived
+}
+
+type revived struct {
+	done  bool
+	event *messaging.Event
 }
 
 type appended struct {
@@ -47,9 +53,13 @@ func (l *answers) record(b *messaging.Batch) {
 	l.appends, l.inserted, l.lost, l.granted = l.appends[:0], l.inserted[:0], l.lost[:0], l.granted[:0]
 	clear(l.existing)
 	clear(l.merges)
-	l.existing, l.merges = l.existing[:0], l.merges[:0]
+	clear(l.revives)
+	l.existing, l.merges, l.revives = l.existing[:0], l.merges[:0], l.revives[:0]
 	for _, a := range b.Appends {
 		r := appended{fresh: a.Fresh, merge: a.Merge}
+		if a.Merge != nil && a.Merge.Again != nil {
+			r.merge = copiedMerge(a.Merge) // the caller goes on with it
+		}
 		if a.Fresh {
 			r.seq = a.Event.Seq
 		}
@@ -68,6 +78,9 @@ func (l *answers) record(b *messaging.Batch) {
 	for _, r := range b.Reports {
 		l.merges = append(l.merges, r.Merge)
 	}
+	for _, v := range b.Revives {
+		l.revives = append(l.revives, revived{v.Done, copied(v.Event)})
+	}
 }
 
 // replay fills in the recorded results; false if the batch is not the one they are of.
@@ -75,12 +88,13 @@ func (l *answers) replay(b *messaging.Batch) bool {
 	sends := 0
 	outgoings(b, func(*messaging.Outgoing) { sends++ })
 	if len(b.Appends) != len(l.appends) || sends != len(l.inserted) || len(b.Settles) != len(l.lost) ||
-		len(b.Enqueues) != len(l.existing) || len(b.Claims) != len(l.granted) || len(b.Reports) != len(l.merges) {
+		len(b.Enqueues) != len(l.existing) || len(b.Claims) != len(l.granted) || len(b.Reports) != len(l.merges) ||
+		len(b.Revives) != len(l.revives) {
 		return false
 	}
 	for i, a := range b.Appends {
 		r := l.appends[i]
-		a.Fresh, a.Merge = r.fresh, copied(r.merge)
+		a.Fresh, a.Merge = r.fresh, copiedMerge(r.merge)
 		if r.fresh {
 			a.Event.Seq = r.seq
 		}
@@ -99,7 +113,18 @@ func (l *answers) replay(b *messaging.Batch) bool {
 	for i, r := range b.Reports {
 		r.Merge = copied(l.merges[i])
 	}
+	for i, v := range b.Revives {
+		v.Done, v.Event = l.revives[i].done, copied(l.revives[i].event)
+	}
 	return true
+}
+
+func copiedMerge(m *messaging.Merge) *messaging.Merge {
+	if m = copied(m); m != nil && m.Again != nil {
+		m.Again = copied(m.Again)
+		m.Again.Attempt = copied(m.Again.Attempt)
+	}
+	return m
 }
 
 // copied spares a caller from seeing what another does to the same value.

@@ -12,10 +12,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	a.Fresh, a.Merge = false, nil
 	d := s.hash.digest(ev.ID)
 	_, dup := s.seen.find(d)
-	if !dup && len(s.events) > 0 {
-		_, dup = s.events[ev.ID]
-	}
-	if dup {
+	if dup = dup || s.events[ev.ID] != nil || s.buried[ev.ID] != nil; dup {
 		if a.Outcome != nil {
 			notInserted(a.Outcome.Sends)
 		}
@@ -25,22 +22,37 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	s.seq++
 	ev.Seq = s.seq
 	a.Fresh = true
+	e := s.newEvent(ev, now)
 	if ev.Kind == messaging.KindState {
-		a.Merge = s.arrived(ev, now)
+		if a.Merge = s.arrived(ev, now); a.Merge != nil {
+			e.ref = a.Merge.Ref
+			e.ev.Send = &e.ref
+			if a.Redeliver != nil {
+				s.redeliver(a.Redeliver, a.Merge)
+			}
+		}
 	}
-	if a.Outcome == nil || a.Outcome.Fate == messaging.FateRetry {
-		e := &event{ev: *ev, size: eventSize(ev)}
-		if a.Merge != nil {
-			ref := a.Merge.Ref
-			e.ev.Send = &ref
-		}
-		if a.Outcome != nil {
-			e.retryAt, e.ev.Attempt = a.Outcome.RetryAt, a.Outcome.Attempt
-		}
+	if a.Outcome == nil {
+		e.size = eventSize(ev)
 		s.pushEvent(e)
 		return
 	}
-	s.insertAll(a.Outcome)
+	e.decided(a.Outcome)
+	if a.Outcome.Fate == messaging.FateRetry {
+		e.size = eventSize(ev)
+		s.pushEvent(e)
+		return
+	}
+	s.insertAll(e, a.Outcome)
+	s.bury(e, now)
+}
+
+// decided records what a run of the chain decided.
+func (e *event) decided(o *messaging.Outcome) {
+	e.fate, e.retryAt, e.ev.Attempt, e.err, e.handler = o.Fate, o.RetryAt, o.Attempt, o.Err, o.Handler
+	if o.Fate != messaging.FateRetry {
+		e.retryAt = time.Time{}
+	}
 }
 
 func (s *Store) settle(x *messaging.Settle, now time.Time) {
@@ -50,22 +62,27 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) {
 		notInserted(x.Outcome.Sends)
 		return
 	}
+	e.decided(x.Outcome)
 	if x.Outcome.Fate == messaging.FateRetry {
-		e.retryAt, e.ev.Attempt = x.Outcome.RetryAt, x.Outcome.Attempt
+		notInserted(x.Outcome.Sends)
 		return
 	}
 	s.dropEvent(e)
-	s.insertAll(x.Outcome)
+	s.insertAll(e, x.Outcome)
+	s.bury(e, now)
 }
 
 // insertAll inserts the sends of an outcome that ended its event well.
-func (s *Store) insertAll(o *messaging.Outcome) {
+func (s *Store) insertAll(e *event, o *messaging.Outcome) {
+	e.sends = e.sends[:0]
 	if o.Fate != messaging.FateDone {
 		notInserted(o.Sends)
 		return
 	}
 	for _, out := range o.Sends {
-		s.insert(out)
+		if s.insert(out) {
+			e.sends = append(e.sends, out.ID)
+		}
 	}
 }
 
@@ -86,11 +103,13 @@ func (s *Store) insert(o *messaging.Outgoing) bool {
 		s.keySend[s.keys.add(d)] = o.ID
 	}
 	o.Inserted = true
-	if o.Status.Terminal() {
-		return true // never to leave: nothing will ask for it again
-	}
 	d := s.newSend()
-	d.Send, d.status, d.reason, d.size = o.Send, o.Status, o.Reason, sendSize(&o.Send)
+	s.sendSeq++
+	d.Send, d.seq, d.status, d.reason, d.size = o.Send, s.sendSeq, o.Status, o.Reason, sendSize(&o.Send)
+	if o.Status.Terminal() {
+		d.slot = s.left.put(d, s.recycle) // never to leave
+		return true
+	}
 	s.pushSend(d)
 	if o.Attempt != nil {
 		s.begin(d, o.Attempt)
@@ -119,7 +138,10 @@ func (s *Store) begin(d *send, a *messaging.Attempt) {
 		// matched among the remembered attempts.
 		s.remember(d, d.outcome, messaging.StatusQueued)
 	}
-	d.attempt, d.outcome, d.since = *a, messaging.OutcomeOpen, a.ClaimedAt
+	if d.attempt.ID != uuid.Nil {
+		d.earlier = append(d.earlier, s.attemptRecord(d))
+	}
+	d.attempt, d.outcome, d.since, d.code, d.why = *a, messaging.OutcomeOpen, a.ClaimedAt, "", ""
 	d.attempt.SendID = d.ID
 	d.status, d.reason = messaging.StatusSending, ""
 	s.open[a.ID] = d
@@ -135,12 +157,12 @@ func (s *Store) claim(c *messaging.Claim) {
 	case c.Status == messaging.StatusQueued:
 		d.NotBefore, d.reason = c.NotBefore, c.Reason
 	default:
-		d.status = c.Status
+		d.status, d.reason = c.Status, c.Reason
 		s.finish(d)
 	}
 }
 
-// finish forgets a send that nothing is left to do for. Its newest attempt stays among the
+// finish ends a send that nothing is left to do for. Its newest attempt stays among the
 // remembered ones, still a doubt if it is one.
 func (s *Store) finish(d *send) {
 	if d.attempt.ID != uuid.Nil {
@@ -150,5 +172,5 @@ func (s *Store) finish(d *send) {
 			s.tracks[pos].status = encode(statuses, d.status)
 		}
 	}
-	s.dropSend(d)
+	s.retire(d)
 }

@@ -30,6 +30,7 @@ type track struct {
 	claimed   int64  // Unix nanoseconds
 	number    int32
 	message   uint32 // position+1 in Store.messages; 0 for none
+	kept      uint32 // slot+1 of its send in Store.left; 0 for none
 	outcome   code
 	state     code
 	status    code // the send's, as far as this attempt decided it
@@ -83,18 +84,18 @@ func (s *Store) arrived(ev *messaging.Event, now time.Time) *messaging.Merge {
 	m := new(messaging.Merge)
 	if id, ok := messaging.AttemptTag(ev.Tags); ok {
 		if d := s.open[id]; d != nil {
-			s.accept(d, ev.MessageID, ev.State, now, m)
+			s.accept(d, ev.MessageID, ev.State, ev.Reason, now, m)
 			return m
 		}
 		if pos, ok := s.attempts.find(digest(id)); ok {
-			s.advance(pos, ev.MessageID, ev.State, now, m)
+			s.advance(pos, ev.MessageID, ev.State, ev.Reason, now, m)
 			return m
 		}
 	}
 	if pos, ok := s.messages.find(s.hash.digest(ev.MessageID)); ok {
 		// The attempt may have been forgotten, and its place taken, before the message id.
 		if row := s.messageRow[pos]; s.tracks[row].message == pos+1 {
-			s.advance(row, ev.MessageID, ev.State, now, m)
+			s.advance(row, ev.MessageID, ev.State, ev.Reason, now, m)
 			return m
 		}
 	}
@@ -104,53 +105,114 @@ func (s *Store) arrived(ev *messaging.Event, now time.Time) *messaging.Merge {
 
 // accept records that the newest attempt of a send was accepted, as an answer or a state
 // proves it; state is empty for an answer.
-func (s *Store) accept(d *send, messageID string, state messaging.State, now time.Time, m *messaging.Merge) {
-	before, settled := d.status, d.settled
+func (s *Store) accept(d *send, messageID string, state messaging.State, reason string, now time.Time, m *messaging.Merge) {
+	before := d.status
 	pos := s.remember(d, messaging.OutcomeAccepted, messaging.StatusAccepted)
 	t := &s.tracks[pos]
 	m.Conflict = s.learn(pos, messageID, now)
 	m.Conflict = t.apply(state) || m.Conflict
-	if settled {
+	if d.settled {
 		t.status = encode(statuses, before) // an older attempt has decided it
 	}
-	m.Ref, m.Outcome, m.Status = s.ref(pos), messaging.OutcomeAccepted, statuses[t.status]
+	d.outcome, d.status, d.why, d.reason = messaging.OutcomeAccepted, statuses[t.status], "", ""
+	if d.status != before && state.Terminal() {
+		d.why, d.reason = reason, reason
+	}
+	m.Ref, m.Outcome, m.Status = s.ref(pos), messaging.OutcomeAccepted, d.status
 	m.Advanced = m.Status != before
-	s.dropSend(d)
+	s.retire(d)
 }
 
 // advance merges a state, or the answer with a message id, into a remembered attempt.
-func (s *Store) advance(pos uint32, messageID string, state messaging.State, now time.Time, m *messaging.Merge) {
+func (s *Store) advance(pos uint32, messageID string, state messaging.State, reason string, now time.Time, m *messaging.Merge) {
 	t := &s.tracks[pos]
 	m.Ref = s.ref(pos)
-	live := s.sends[t.send]
+	d, live := s.sendOf(t)
 	before := statuses[t.status]
-	if live != nil {
-		before = live.status
+	if d != nil {
+		before = d.status
 	}
-	switch outcomes[t.outcome] {
-	case messaging.OutcomeRejected:
-		m.Outcome, m.Status = messaging.OutcomeRejected, before
+	m.Outcome, m.Status = outcomes[t.outcome], before
+	if m.Outcome == messaging.OutcomeRejected {
 		return
-	case messaging.OutcomeAccepted:
-	default:
+	}
+	released := d != nil && t.released(before)
+	if m.Outcome != messaging.OutcomeAccepted {
 		// Held never to have been accepted, or still in doubt while the send was queued
 		// again: it is known better now, and the send must not leave a second time.
 		t.outcome, t.status = encode(outcomes, messaging.OutcomeAccepted), encode(statuses, messaging.StatusAccepted)
+		m.Outcome = messaging.OutcomeAccepted
 	}
 	if t.message == 0 {
 		m.Conflict = s.learn(pos, messageID, now)
 	}
 	m.Conflict = t.apply(state) || m.Conflict
-	m.Outcome, m.Status = messaging.OutcomeAccepted, statuses[t.status]
-	if live != nil {
-		if live.pending() {
-			live.status, live.settled = m.Status, true
-		} else {
-			live.status = m.Status
-			s.finish(live)
-		}
+	if released {
+		return // it has decided what it could, and its send has gone on
 	}
-	m.Advanced = m.Status != before
+	if m.Status = statuses[t.status]; d == nil {
+		m.Advanced = m.Status != before
+		return
+	}
+	s.decide(d, live, m)
+	if m.Advanced = d.status != before; m.Advanced && state.Terminal() {
+		d.reason = reason
+	}
+	m.Status = d.status
+	if live && !d.pending() {
+		s.finish(d)
+	}
+}
+
+// sendOf finds the send of a remembered attempt, and whether it has not left for good; nil
+// if it is forgotten.
+func (s *Store) sendOf(t *track) (d *send, live bool) {
+	if d := s.sends[t.send]; d != nil {
+		return d, true
+	}
+	if t.kept == 0 {
+		return nil, false
+	}
+	if d := s.left.slots[t.kept-1]; d != nil && d.ID == t.send {
+		return d, false
+	}
+	return nil, false
+}
+
+// released reports that the attempt was accepted and failed, and that its send, which has
+// a status, was given another try since.
+func (t *track) released(status messaging.Status) bool {
+	state := states[t.state]
+	return state.Terminal() && state != messaging.StateDelivered && state.Status() != status
+}
+
+// decide gives a send the status that an attempt at it proves, unless another one has
+// decided it.
+func (s *Store) decide(d *send, live bool, m *messaging.Merge) {
+	newest := d.attempt.ID == m.Ref.Attempt
+	switch {
+	case live && d.pending():
+		d.settled = true
+	case newest && d.settled:
+		return
+	case !newest && s.ahead(d, m.Ref.Attempt):
+		return
+	case !newest:
+		d.settled = true
+	}
+	d.status = m.Status
+}
+
+// ahead reports whether the newest attempt at a send was accepted and is as far as another.
+func (s *Store) ahead(d *send, other uuid.UUID) bool {
+	rank := func(id uuid.UUID) int {
+		pos, ok := s.attempts.find(digest(id))
+		if !ok || outcomes[s.tracks[pos].outcome] != messaging.OutcomeAccepted {
+			return -1
+		}
+		return states[s.tracks[pos].state].Rank()
+	}
+	return rank(d.attempt.ID) >= rank(other)
 }
 
 // learn ties a message id to an attempt and merges the states that came before it. It

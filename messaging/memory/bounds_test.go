@@ -235,7 +235,7 @@ func TestReusedBatchIDIsRefused(t *testing.T) {
 // TestMemoryIsFlat_R48 sends far more through a store than it may remember.
 func TestMemoryIsFlat_R48(t *testing.T) {
 	const most = 1000
-	s := memory.New(memory.Config{MaxIDs: most, MaxKeys: most, MaxAttempts: most})
+	s := memory.New(memory.Config{MaxBytes: 1 << 20, MaxIDs: most, MaxKeys: most, MaxAttempts: most})
 	n := 0
 	work := func(messages int) {
 		for range messages {

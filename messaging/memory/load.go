@@ -30,8 +30,7 @@ func (s *Store) Load(ctx context.Context, q messaging.Query) (*messaging.Work, e
 			if e.ev.Seq <= q.AfterSeq {
 				continue
 			}
-			ev := e.ev
-			w.Events = append(w.Events, &messaging.Unfinished{Event: &ev, RetryAt: e.retryAt})
+			w.Events = append(w.Events, &messaging.Unfinished{Event: e.copy(), RetryAt: e.retryAt})
 		}
 	}
 	if q.Accepted {
@@ -40,17 +39,25 @@ func (s *Store) Load(ctx context.Context, q messaging.Query) (*messaging.Work, e
 	if !q.Sends && !q.Doubts {
 		return w, nil
 	}
+	var due [1 << 8][]*send // by priority
 	for d := s.firstSend; d != nil; d = d.next {
 		switch {
 		case q.Sends && d.status == messaging.StatusQueued:
-			switch due := !d.NotBefore.After(q.Now); {
-			case due && len(w.Sends) < q.Limit:
-				w.Sends = append(w.Sends, d.outgoing())
-			case !due && (w.NextDue.IsZero() || d.NotBefore.Before(w.NextDue)):
-				w.NextDue = d.NotBefore
+			switch at := &due[d.Priority]; {
+			case d.NotBefore.After(q.Now):
+				if w.NextDue.IsZero() || d.NotBefore.Before(w.NextDue) {
+					w.NextDue = d.NotBefore
+				}
+			case len(*at) < q.Limit:
+				*at = append(*at, d)
 			}
-		case q.Doubts && d.pending() && !d.settled && len(w.Doubts) < q.Limit:
-			w.Doubts = append(w.Doubts, &messaging.Doubt{Attempt: d.attempt, Send: d.Send, Outcome: d.outcome, Since: d.since})
+		case q.Doubts && d.pending() && !d.settled && d.seq > q.AfterDoubt && len(w.Doubts) < q.Limit:
+			w.Doubts = append(w.Doubts, &messaging.Doubt{Seq: d.seq, Attempt: d.attempt, Send: d.Send, Outcome: d.outcome, Since: d.since})
+		}
+	}
+	for _, some := range due {
+		for _, d := range some[:min(len(some), q.Limit-len(w.Sends))] {
+			w.Sends = append(w.Sends, d.outgoing())
 		}
 	}
 	return w, nil

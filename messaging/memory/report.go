@@ -28,7 +28,7 @@ func (s *Store) report(r *messaging.Report, now time.Time) {
 func (s *Store) conclude(d *send, r *messaging.Report, now time.Time) {
 	m := r.Merge
 	if r.Outcome == messaging.OutcomeAccepted {
-		s.accept(d, r.MessageID, "", now, m)
+		s.accept(d, r.MessageID, "", "", now, m)
 		return
 	}
 	m.Ref = messaging.SendRef{ID: d.ID, Attempt: d.attempt.ID, InReplyTo: d.InReplyTo}
@@ -40,12 +40,14 @@ func (s *Store) conclude(d *send, r *messaging.Report, now time.Time) {
 		m.Status = r.Status
 	}
 	m.Advanced = m.Status != before
+	d.code, d.why = r.Code, r.Reason
 	if r.Outcome == messaging.OutcomeInDoubt {
 		if d.outcome != messaging.OutcomeInDoubt {
 			d.outcome, d.since = messaging.OutcomeInDoubt, now
 		}
 	} else {
 		s.remember(d, r.Outcome, m.Status)
+		d.outcome = r.Outcome
 	}
 	switch {
 	case m.Status == messaging.StatusQueued:
@@ -53,7 +55,9 @@ func (s *Store) conclude(d *send, r *messaging.Report, now time.Time) {
 	case r.Outcome == messaging.OutcomeInDoubt && !m.Status.Terminal() && !d.settled:
 		d.status, d.reason = m.Status, r.Reason
 	default:
-		d.status = m.Status
+		if d.status = m.Status; !d.settled {
+			d.reason = r.Reason
+		}
 		s.finish(d)
 	}
 }
@@ -63,7 +67,7 @@ func (s *Store) conclude(d *send, r *messaging.Report, now time.Time) {
 func (s *Store) late(pos uint32, r *messaging.Report, now time.Time) {
 	t := &s.tracks[pos]
 	if r.Outcome == messaging.OutcomeAccepted {
-		s.advance(pos, r.MessageID, "", now, r.Merge)
+		s.advance(pos, r.MessageID, "", "", now, r.Merge)
 		return
 	}
 	has := outcomes[t.outcome]
@@ -71,8 +75,8 @@ func (s *Store) late(pos uint32, r *messaging.Report, now time.Time) {
 		t.outcome = encode(outcomes, r.Outcome)
 	}
 	status := statuses[t.status]
-	if live := s.sends[t.send]; live != nil {
-		status = live.status
+	if d, _ := s.sendOf(t); d != nil {
+		status = d.status
 	}
 	*r.Merge = messaging.Merge{
 		Ref:     s.ref(pos),

@@ -16,6 +16,11 @@ type Config struct {
 	// MaxBytes bounds the unfinished events and the sends that have not left for good.
 	// Beyond it Commit takes no new ones and returns messaging.ErrFull. Default 32 MiB.
 	MaxBytes int64
+	// MaxHistory bounds what is remembered of finished events and sends, so that people's
+	// questions are answered and a send whose delivery failed can go out again. Half of it
+	// are sends, a quarter events, a quarter dead letters; the oldest is forgotten first. It
+	// gives way when MaxBytes are needed for what is unfinished. Default half of MaxBytes.
+	MaxHistory int64
 	// MaxIDs is how many event ids are remembered, so that a redelivered event is
 	// recognised. Default 250,000.
 	MaxIDs int
@@ -29,6 +34,9 @@ type Config struct {
 func (c Config) withDefaults() Config {
 	if c.MaxBytes <= 0 {
 		c.MaxBytes = 32 << 20
+	}
+	if c.MaxHistory <= 0 {
+		c.MaxHistory = c.MaxBytes / 2
 	}
 	if c.MaxIDs <= 0 {
 		c.MaxIDs = 250_000
@@ -49,9 +57,10 @@ type Store struct {
 	cfg  Config
 	hash hasher
 
-	mu    sync.Mutex
-	seq   int64
-	bytes int64 // of events and sends
+	mu      sync.Mutex
+	seq     int64
+	sendSeq int64
+	bytes   int64 // of unfinished events and sends
 
 	events                map[string]*event // unfinished, by event id
 	firstEvent, lastEvent *event            // in arrival order
@@ -59,6 +68,13 @@ type Store struct {
 	firstSend, lastSend   *send               // in commit order
 	open                  map[uuid.UUID]*send // by newest attempt, while its outcome is not known
 	spare                 []*send
+	spareEvents           []*event
+
+	// What is finished and still remembered.
+	left   *shelf[*send]
+	done   *shelf[*event]
+	dead   *shelf[*event]
+	buried map[string]*event // the dead letters, by event id
 
 	seen *ring // event ids
 
@@ -73,6 +89,7 @@ type Store struct {
 	early      *ring // states that overtook their report, by message id
 	earlyState []earlyState
 
+	now  time.Time              // of the last batch
 	ids  map[uuid.UUID]struct{} // scratch: ids that the batch brings
 	last answers
 }
@@ -88,6 +105,10 @@ func New(cfg Config) *Store {
 		events:     map[string]*event{},
 		sends:      map[uuid.UUID]*send{},
 		open:       map[uuid.UUID]*send{},
+		left:       newShelf[*send](cfg.MaxHistory / 2),
+		done:       newShelf[*event](cfg.MaxHistory / 4),
+		dead:       newShelf[*event](cfg.MaxHistory / 4),
+		buried:     map[string]*event{},
 		seen:       newRing(cfg.MaxIDs),
 		keys:       newRing(cfg.MaxKeys),
 		keySend:    make([]uuid.UUID, cfg.MaxKeys),
@@ -107,8 +128,8 @@ func (s *Store) Traits() messaging.Traits { return messaging.Traits{Name: "memor
 // Close implements messaging.Store. There is nothing to close.
 func (s *Store) Close() error { return nil }
 
-// Prune implements messaging.Store. Finished events and sends are forgotten when they
-// finish, so there is never anything to prune.
+// Prune implements messaging.Store. What is remembered of finished events and sends is
+// bounded, so there is never anything to prune.
 func (s *Store) Prune(context.Context, time.Time) (int64, error) { return 0, nil }
 
 var (
@@ -157,6 +178,11 @@ func (s *Store) Commit(ctx context.Context, b *messaging.Batch) error {
 			s.report(r, b.Now)
 		}
 	}
+	for _, v := range b.Revives {
+		s.revive(v, b.Now)
+	}
+	s.now = b.Now
+	s.trim()
 	s.last.record(b)
 	return nil
 }
@@ -278,6 +304,6 @@ func (s *Store) known(id string) bool {
 	if _, ok := s.seen.find(s.hash.digest(id)); ok {
 		return true
 	}
-	_, ok := s.events[id] // unfinished for so long that the ring has forgotten it
-	return ok
+	// Unfinished or dead for so long that the ring has forgotten it.
+	return s.events[id] != nil || s.buried[id] != nil
 }

@@ -1,6 +1,8 @@
 package messagingtest
 
 import (
+	"cmp"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -284,6 +286,7 @@ func (m *model) load(now time.Time) *messaging.Work {
 			w.Doubts = append(w.Doubts, &messaging.Doubt{Attempt: a.Attempt, Send: s.Send, Outcome: a.outcome, Since: a.since})
 		}
 	}
+	slices.SortStableFunc(w.Sends, func(a, b *messaging.Outgoing) int { return cmp.Compare(a.Priority, b.Priority) })
 	return w
 }
 

@@ -1,6 +1,7 @@
 package messagingtest
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -36,6 +37,8 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		{"State", stateTests},
 		{"Load", loadTests},
 		{"Batch", batchTests},
+		{"Revive", reviveTests},
+		{"Redelivery", redeliveryTests},
 		{"Prune", pruneTests},
 	}
 	t.Run("Traits", func(t *testing.T) {
@@ -116,6 +119,8 @@ func (w *world) batch(ops ...any) *messaging.Batch {
 			b.Claims = append(b.Claims, op)
 		case *messaging.Report:
 			b.Reports = append(b.Reports, op)
+		case *messaging.Revive:
+			b.Revives = append(b.Revives, op)
 		default:
 			w.Fatalf("batch: %T is not an operation", op)
 		}
@@ -153,10 +158,41 @@ func (w *world) load() *messaging.Work {
 	return w.query(messaging.Query{Limit: everything, Events: true, Sends: true, Doubts: true})
 }
 
+// load asks a store for work. An owner of a shared store is not told again of what it holds,
+// so there an heir takes over everything, asks, and gives it back.
+func load(ctx context.Context, s messaging.Store, q messaging.Query) (*messaging.Work, error) {
+	shared, ok := s.(messaging.Sharer)
+	if !ok || !s.Traits().Shared {
+		return s.Load(ctx, q)
+	}
+	owner, heir := q.Owner, newID()
+	if err := handOver(ctx, shared, owner, heir); err != nil {
+		return nil, err
+	}
+	q.Owner = heir
+	work, err := s.Load(ctx, q)
+	return work, errors.Join(err, handOver(ctx, shared, heir, owner))
+}
+
+// handOver ends one instance and gives everything it owns to another.
+func handOver(ctx context.Context, s messaging.Sharer, from, to uuid.UUID) error {
+	if err := s.Leave(ctx, from); err != nil {
+		return err
+	}
+	if _, err := s.Renew(ctx, to); err != nil {
+		return err
+	}
+	for {
+		if n, err := s.TakeOver(ctx, to); err != nil || n == 0 {
+			return err
+		}
+	}
+}
+
 func (w *world) query(q messaging.Query) *messaging.Work {
 	w.Helper()
 	q.Owner, q.Now = w.owner, w.now
-	work, err := w.store.Load(w.Context(), q)
+	work, err := load(w.Context(), w.store, q)
 	if err != nil {
 		w.Fatalf("Load: %v", err)
 	}
@@ -326,8 +362,15 @@ func (w *world) wantSends(work *messaging.Work, want ...*messaging.Outgoing) {
 func (w *world) wantDoubts(work *messaging.Work, want ...messaging.Doubt) {
 	w.Helper()
 	var got []messaging.Doubt
+	last := int64(0)
 	for _, d := range work.Doubts {
-		got = append(got, *d)
+		if d.Seq <= last {
+			w.Errorf("Seq of a doubt is %d after %d, want it to grow", d.Seq, last)
+		}
+		last = d.Seq
+		shown := *d
+		shown.Seq = 0 // the store's own
+		got = append(got, shown)
 	}
 	w.same("doubts", got, want)
 }

@@ -14,6 +14,8 @@ import (
 type mixed struct {
 	batch                            *messaging.Batch
 	waiting, fresh, early, state     *messaging.Event
+	dead, dropped                    *messaging.Event
+	failed                           *messaging.Outgoing
 	queued, open, reply, call, other *messaging.Outgoing
 }
 
@@ -22,17 +24,23 @@ func (w *world) mixed() *mixed {
 		waiting: w.message("waiting"), fresh: w.message("fresh"), early: w.message("early"),
 		queued: w.queued("queued"), open: w.claimed("open"), other: w.claimed("other"),
 		reply: w.queued("reply"), call: w.queued("call"),
+		dead: w.message("dead"), dropped: w.message("dropped"), failed: w.claimed("failed"),
 	}
-	w.commit(add(m.waiting), enqueue(m.queued), enqueue(m.open), enqueue(m.other))
+	w.commit(addEarly(m.dead, dead()), addEarly(m.dropped, dead()), add(m.waiting),
+		enqueue(m.queued), enqueue(m.open), enqueue(m.other), enqueue(m.failed))
+	failure := addEarly(w.state("SM-failed", messaging.StateFailed, m.failed.Attempt.Tag()), done())
+	failure.Redeliver = &messaging.Redelivery{Attempts: 2, At: w.now}
 	m.state = w.state("SM-other", messaging.StateSent, m.other.Attempt.Tag())
 	taken := w.queued("taken")
 	taken.Key = m.queued.Key
 	m.batch = w.batch(
-		add(m.fresh), addEarly(m.early, done(m.reply)), add(again(m.waiting)), addEarly(m.state, done()),
+		add(m.fresh), addEarly(m.early, done(m.reply)), add(again(m.waiting)), addEarly(m.state, done()), failure,
 		settle(m.waiting, done(w.claimed("answer"))), settle(m.waiting, done(w.queued("lost"))),
 		enqueue(m.call), enqueue(taken),
 		claim(m.queued.ID, w.attempt(m.queued.ID, 1)), claim(m.queued.ID, w.attempt(m.queued.ID, 2)),
 		accepted(m.open, "SM-open"),
+		&messaging.Revive{EventID: m.dead.ID}, &messaging.Revive{EventID: m.dropped.ID, Drop: true},
+		&messaging.Revive{EventID: m.dead.ID}, &messaging.Revive{EventID: "nothing"},
 	)
 	return m
 }
@@ -46,6 +54,9 @@ type results struct {
 	Inserted []bool
 	Existing []*messaging.Send
 	Granted  []bool
+	Revived  []*messaging.Event
+	Done     []bool
+	Unheld   []bool
 }
 
 func resultsOf(b *messaging.Batch) results {
@@ -54,13 +65,15 @@ func resultsOf(b *messaging.Batch) results {
 		if o != nil {
 			for _, out := range o.Sends {
 				r.Inserted = append(r.Inserted, out.Inserted)
+				r.Unheld = append(r.Unheld, out.Unheld)
 			}
 		}
 	}
 	merged := func(m *messaging.Merge) {
-		if m != nil {
-			c := *m
-			m = &c
+		if m = copied(m); m != nil {
+			if m.Again = copied(m.Again); m.Again != nil {
+				m.Again.Attempt = copied(m.Again.Attempt)
+			}
 		}
 		r.Merges = append(r.Merges, m)
 	}
@@ -69,6 +82,7 @@ func resultsOf(b *messaging.Batch) results {
 		if a.Fresh {
 			r.Seq = append(r.Seq, a.Event.Seq)
 		}
+		r.Unheld = append(r.Unheld, a.Unheld)
 		merged(a.Merge)
 		sends(a.Outcome)
 	}
@@ -78,12 +92,8 @@ func resultsOf(b *messaging.Batch) results {
 	}
 	for _, q := range b.Enqueues {
 		r.Inserted = append(r.Inserted, q.Outgoing.Inserted)
-		x := q.Existing
-		if x != nil {
-			c := *x
-			x = &c
-		}
-		r.Existing = append(r.Existing, x)
+		r.Unheld = append(r.Unheld, q.Outgoing.Unheld)
+		r.Existing = append(r.Existing, copied(q.Existing))
 	}
 	for _, c := range b.Claims {
 		r.Granted = append(r.Granted, c.Granted)
@@ -91,7 +101,20 @@ func resultsOf(b *messaging.Batch) results {
 	for _, rep := range b.Reports {
 		merged(rep.Merge)
 	}
+	for _, v := range b.Revives {
+		r.Revived = append(r.Revived, copied(v.Event))
+		r.Done, r.Unheld = append(r.Done, v.Done), append(r.Unheld, v.Unheld)
+	}
 	return r
+}
+
+// copied keeps what a result was when something changes the value that it points to.
+func copied[T any](p *T) *T {
+	if p == nil {
+		return nil
+	}
+	v := *p
+	return &v
 }
 
 // spoil overwrites the results, so that one that is not filled in again shows.
@@ -125,6 +148,9 @@ func spoil(b *messaging.Batch) {
 	for _, r := range b.Reports {
 		r.Merge = &nonsense
 	}
+	for _, v := range b.Revives {
+		v.Done, v.Event = !v.Done, &messaging.Event{ID: "nonsense"}
+	}
 }
 
 var batchTests = []test{
@@ -135,13 +161,14 @@ var batchTests = []test{
 			w.Fatalf("Commit: %v", err)
 		}
 		got := resultsOf(m.batch)
-		w.same("Fresh", got.Fresh, []bool{true, true, false, true})
+		w.same("Fresh", got.Fresh, []bool{true, true, false, true, true})
 		w.same("Lost", got.Lost, []bool{false, true})
 		w.same("Inserted", got.Inserted, []bool{true, true, false, true, false})
 		w.same("Granted", got.Granted, []bool{true, false})
+		w.same("Done", got.Done, []bool{true, true, false, false})
 		work := w.load()
-		w.wantEvents(work, m.fresh)
-		w.wantSends(work, m.reply, m.call)
+		w.wantEvents(work, m.dead, m.fresh)
+		w.wantSends(work, m.failed, m.reply, m.call)
 		if len(work.Doubts) != 2 { // the answer and the claimed one
 			w.Errorf("%d attempts are open, want 2", len(work.Doubts))
 		}
@@ -168,10 +195,11 @@ var batchTests = []test{
 			w.Fatalf("Commit without the poison: %v", err)
 		}
 		got := resultsOf(m.batch)
-		w.same("Fresh", got.Fresh, []bool{true, true, false, true})
+		w.same("Fresh", got.Fresh, []bool{true, true, false, true, true})
 		w.same("Lost", got.Lost, []bool{false, true})
 		w.same("Inserted", got.Inserted, []bool{true, true, false, true, false})
 		w.same("Granted", got.Granted, []bool{true, false})
+		w.same("Done", got.Done, []bool{true, true, false, false})
 		w.wantMerge("state", m.batch.Appends[3].Merge, m.other, merge{isAccepted, messaging.StatusSent, true, false})
 		w.wantMerge("report", m.batch.Reports[0].Merge, m.open, merge{isAccepted, messaging.StatusAccepted, true, false})
 	}},
@@ -198,8 +226,9 @@ var batchTests = []test{
 		if err := w.store.Commit(w.Context(), m.batch); err != nil {
 			w.Fatalf("Commit as another batch: %v", err)
 		}
-		w.same("Fresh", resultsOf(m.batch).Fresh, []bool{false, false, false, false})
+		w.same("Fresh", resultsOf(m.batch).Fresh, []bool{false, false, false, false, false})
 		w.same("Lost", resultsOf(m.batch).Lost, []bool{true, true})
+		w.same("Done", resultsOf(m.batch).Done, []bool{false, false, false, false})
 	}},
 	{"OrderOfOperations", func(w *world) {
 		ev := w.message("one")
@@ -258,7 +287,9 @@ var batchTests = []test{
 			})
 		}
 		for range 40 {
-			w.commit(add(w.message("x")), enqueue(w.queued("y")), enqueue(w.claimed("z")))
+			a := add(w.message("x"))
+			a.Unheld = w.store.Traits().Shared // its owner would not be told of it else
+			w.commit(a, enqueue(w.queued("y")), enqueue(w.claimed("z")))
 		}
 		cancel()
 		readers.Wait()

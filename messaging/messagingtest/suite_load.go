@@ -72,6 +72,27 @@ var loadTests = []test{
 		work := w.query(messaging.Query{Sends: true, Limit: 3})
 		w.wantSends(work, a, b, c)
 	}},
+	{"SendsByPriority", func(w *world) {
+		send := func(p messaging.Priority, after time.Duration) *messaging.Outgoing {
+			out := w.queued("x")
+			out.Priority, out.NotBefore = p, w.now.Add(after)
+			w.commit(enqueue(out))
+			return out
+		}
+		bulk := send(messaging.PriorityBulk, -time.Hour)
+		second := send(messaging.PriorityReply, 0)
+		send(messaging.PriorityConsent, time.Second) // first of all, but not yet
+		third := send(messaging.PriorityReply, -time.Minute)
+		code := send(messaging.PriorityTransactional, 0)
+		last := send(messaging.PriorityBulk, 0)
+		first := send(messaging.PriorityConsent, 0)
+		want := []*messaging.Outgoing{first, second, third, code, bulk, last}
+		for limit := 1; limit <= len(want); limit++ {
+			w.wantSends(w.query(messaging.Query{Sends: true, Limit: limit}), want[:limit]...)
+		}
+		w.commit(claim(second.ID, w.attempt(second.ID, 1)))
+		w.wantSends(w.query(messaging.Query{Sends: true, Limit: 3}), first, third, code)
+	}},
 	{"SendsWhenDue", func(w *world) {
 		soon, later, now := w.queued("soon"), w.queued("later"), w.queued("now")
 		later.NotBefore = w.now.Add(2 * time.Hour)
@@ -109,6 +130,46 @@ var loadTests = []test{
 		}
 		w.wantDoubts(w.load(), want...)
 		w.wantDoubts(w.query(messaging.Query{Doubts: true, Limit: 2}), want[:2]...)
+	}},
+	{"DoubtsInPages", func(w *world) {
+		var want []messaging.Doubt
+		for i := range 7 {
+			out := w.claimed("x")
+			w.commit(enqueue(w.queued("between")), enqueue(out), enqueue(w.queued("between")))
+			d := messaging.Doubt{Attempt: *out.Attempt, Send: out.Send, Outcome: messaging.OutcomeOpen, Since: w.now}
+			if i%2 > 0 {
+				w.commit(inDoubt(out))
+				d.Outcome = isInDoubt
+			}
+			want = append(want, d)
+		}
+		after, pages := int64(0), 0
+		for ; len(want) > 0; pages++ {
+			work := w.query(messaging.Query{Doubts: true, AfterDoubt: after, Limit: 3})
+			n := min(3, len(want))
+			w.wantDoubts(work, want[:n]...)
+			if len(work.Doubts) == 0 {
+				w.Fatalf("a page is empty while %d doubts are left", len(want))
+			}
+			if first := work.Doubts[0].Seq; first <= after {
+				w.Fatalf("Seq of the first doubt of a page is %d, want more than %d", first, after)
+			}
+			after, want = work.Doubts[len(work.Doubts)-1].Seq, want[n:]
+		}
+		if pages != 3 {
+			w.Errorf("7 doubts came in %d pages of 3, want 3", pages)
+		}
+		w.wantDoubts(w.query(messaging.Query{Doubts: true, AfterDoubt: after, Limit: 3}))
+	}},
+	{"DoubtsOfOlderSendsComeInTheirPlace", func(w *world) {
+		// A claim makes a doubt of a send that was committed before others.
+		older, newer := w.queued("older"), w.claimed("newer")
+		w.commit(enqueue(older), enqueue(newer))
+		a := w.attempt(older.ID, 1)
+		w.commit(claim(older.ID, a))
+		w.wantDoubts(w.load(),
+			messaging.Doubt{Attempt: *a, Send: older.Send, Outcome: messaging.OutcomeOpen, Since: w.now},
+			messaging.Doubt{Attempt: *newer.Attempt, Send: newer.Send, Outcome: messaging.OutcomeOpen, Since: w.now})
 	}},
 	{"NoLimitIsTheStoresOwn", func(w *world) {
 		out := w.sent("SM1")

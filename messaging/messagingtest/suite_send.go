@@ -34,7 +34,7 @@ var sendTests = []test{
 		full.Reason = "not_before"
 		bare := w.queued("")
 		bare.Media = []string{"https://example.com/c"}
-		bare.Key, bare.ExpiresAt = "", time.Time{}
+		bare.Key, bare.ExpiresAt, bare.Priority = "", time.Time{}, messaging.PriorityBulk
 		w.commit(enqueue(full), enqueue(bare))
 		work := w.load()
 		w.wantSends(work, full, bare)
