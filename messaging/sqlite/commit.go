@@ -287,10 +287,9 @@ func (s *Store) replay(b *messaging.Batch) (known bool, err error) {
 		}
 	}
 	for _, v := range b.Revives {
-		if v.Done = p.flag(); v.Done {
-			if err := s.revived(v); err != nil {
-				return true, err
-			}
+		v.Done = p.flag()
+		if err := s.revived(v); err != nil {
+			return true, err
 		}
 	}
 	if p.short || len(p.rest) > 0 {

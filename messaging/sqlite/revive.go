@@ -29,10 +29,10 @@ func (s *Store) revive(v *messaging.Revive) error {
 	return s.readRevived(v, f.seq)
 }
 
-// revived completes the result of a revival that a batch which comes again has done.
+// revived completes the result of a revival in a batch that comes again.
 func (s *Store) revived(v *messaging.Revive) error {
 	v.Event = nil
-	if v.Drop {
+	if v.Drop || !v.Done {
 		return nil
 	}
 	f, found, err := s.event(v.EventID, hashOf(kindEvent, v.EventID))
