@@ -104,9 +104,24 @@ func TestRunsMustBeRunning(t *testing.T) {
 	}
 }
 
+func TestEchoesMustBeRunning(t *testing.T) {
+	t.Parallel()
+	const ours = "Reply 1 for sales or 2 for support"
+	quoting := func(i int) string {
+		if i%2 == 0 {
+			return fmt.Sprint(i, " what do you mean: ", ours)
+		}
+		return fmt.Sprint("question ", i)
+	}
+	if got, v := talk(New(Config{}), start, 10*time.Second, 20, quoting, same(ours)); got != 20 {
+		t.Errorf("answered %d times; %v", got, v)
+	}
+}
+
 func TestManyTextsWithoutReplyAreNoTurns(t *testing.T) {
 	t.Parallel()
 	b := New(Config{})
+	b.Reply(start, conv, "hello")
 	for i := range 20 {
 		b.Inbound(start.Add(time.Duration(i)*100*time.Millisecond), conv, fmt.Sprint("part ", i))
 	}
