@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -30,7 +29,7 @@ func life(t *testing.T, s *Store, id string) *messaging.Life {
 // TestLife tells the life of an inbound whose answer took two attempts.
 func TestLife(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	later := start.Add(time.Second)
 	ev, out := message(start, "question"), claimed(start, "answer")
 	ev.ID = "event " + ev.MessageID // so that the platform's id is another
@@ -121,13 +120,13 @@ func TestLife(t *testing.T) {
 
 func TestLifeThroughSegments(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := small(openAt(t, NewPath(t)))
 	s.background.Wait()
 	out := claimed(start, "own key")
 	b := batch(start)
 	b.Enqueues = []*messaging.Enqueue{{Outgoing: out}}
 	commit(t, s, b)
-	addIDs(t, s, 1000, 1000+3<<segmentBits)
+	addIDs(t, s, 1000, 1000+3<<smallBits)
 	if len(s.ids.segments) < 2 {
 		t.Fatal("too few segments")
 	}
@@ -139,7 +138,7 @@ func TestLifeThroughSegments(t *testing.T) {
 
 func TestNoLastWord(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	_, sends := finish(t, s, start, 1)
 	status := func(want messaging.Status) {
@@ -177,7 +176,7 @@ func jumble(t *testing.T, s *Store, rows int) (evs []*messaging.EventRecord, sen
 	for len(evs) < rows {
 		now = now.Add(time.Minute)
 		b := batch(now)
-		for range 100 {
+		for range 20 {
 			ev := messagingtest.NewMessage(labels[r.IntN(2)], number(), number(), texts[r.IntN(len(texts))])
 			ev.ReceivedAt = now.Add(-time.Duration(r.IntN(50)) * time.Second)
 			fate := messaging.Fate(r.IntN(3))
@@ -200,7 +199,7 @@ func jumble(t *testing.T, s *Store, rows int) (evs []*messaging.EventRecord, sen
 		}
 		commit(t, s, b)
 		drop := batch(now)
-		for _, e := range evs[len(evs)-100:] {
+		for _, e := range evs[len(evs)-20:] {
 			if e.Fate == messaging.FateDead && r.IntN(3) == 0 {
 				drop.Revives = append(drop.Revives, &messaging.Revive{EventID: e.Event.ID, Drop: true})
 				e.Fate = messaging.FateDropped
@@ -209,7 +208,7 @@ func jumble(t *testing.T, s *Store, rows int) (evs []*messaging.EventRecord, sen
 		doubt := b.Enqueues[0].Outgoing
 		if doubt.Attempt != nil {
 			drop.Reports = []*messaging.Report{{SendID: doubt.ID, AttemptID: doubt.Attempt.ID, Outcome: messaging.OutcomeInDoubt, Status: messaging.StatusInDoubt}}
-			sends[len(sends)-100].Status = messaging.StatusInDoubt
+			sends[len(sends)-20].Status = messaging.StatusInDoubt
 		}
 		commit(t, s, drop)
 	}
@@ -219,9 +218,9 @@ func jumble(t *testing.T, s *Store, rows int) (evs []*messaging.EventRecord, sen
 // TestSearch compares searches with a look at everything, page by page in both directions.
 func TestSearch(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
-	evs, sends := jumble(t, s, 2*searchStep+500)
-	end := start.Add(time.Duration(len(evs)/100) * time.Minute)
+	s := small(openAt(t, NewPath(t)))
+	evs, sends := jumble(t, s, 1000)
+	end := start.Add(time.Duration(len(evs)/20) * time.Minute)
 	fates := func(f ...messaging.Fate) []messaging.Fate { return f }
 	for name, q := range map[string]messaging.Search{
 		"all":              {},
@@ -354,7 +353,7 @@ func checkSearch(t *testing.T, s *Store, q messaging.Search, want []string) {
 
 func TestSearchRefusesNonsense(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	for name, q := range map[string]messaging.Search{
 		"both ways":         {Before: "e1", After: "e2"},
 		"another's cursor":  {Before: "s1"},
@@ -387,13 +386,13 @@ func TestSearchRefusesNonsense(t *testing.T) {
 
 func TestForget(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
-	s := openAt(t, path)
+	path := NewPath(t)
+	s := small(openAt(t, path))
 	const secret = "nobody must ever read this again"
 	in, others := batch(start), 0
 	var first *messaging.Event
 	var settles []*messaging.Settle
-	for i := range 2*forgetMost + 20 {
+	for i := range 100 {
 		ev, out := message(start, secret), claimed(start, secret)
 		ev.Media, ev.Frame = []string{"https://example.com/" + secret}, []byte("frame "+secret)
 		if i%4 == 3 {

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -29,7 +28,7 @@ func TestMain(m *testing.M) {
 // writeUntilKilled journals messages and says of each, once Commit has returned, what is
 // true of it from then on.
 func writeUntilKilled(path string) {
-	s, err := sqlite.Open(context.Background(), path, sqlite.Config{})
+	s, err := sqlite.Open(context.Background(), path, sqlite.Config{Logger: sqlite.Silent})
 	if err != nil {
 		fmt.Println("error", err)
 		os.Exit(1)
@@ -77,7 +76,7 @@ func writeUntilKilled(path string) {
 // and looks for everything whose commit had returned.
 func TestKilledProcessLosesNothing(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := sqlite.NewPath(t)
 	said := map[string]string{} // by id
 	for round := range 4 {
 		cmd := exec.Command(os.Args[0])

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -59,7 +58,7 @@ func events(t testing.TB, s *Store) []*messaging.Unfinished {
 
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	pages, err := s.w.one("PRAGMA page_count")
 	if err != nil {
@@ -107,7 +106,7 @@ func TestFullDisk(t *testing.T) {
 
 func TestBusyIsUnavailable(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	commit(t, s, batch(start))
 	if _, err := s.w.one("PRAGMA busy_timeout = 1"); err != nil {
@@ -144,7 +143,7 @@ func TestBusyIsUnavailable(t *testing.T) {
 // whose last step goes wrong.
 func TestLostAnswer(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	b := batch(start)
 	out := claimed(start, "answer")
 	b.Appends = []*messaging.Append{{Event: message(start, "x"), Outcome: &messaging.Outcome{Fate: messaging.FateDone, Sends: []*messaging.Outgoing{out}}}}
@@ -166,7 +165,7 @@ func TestLostAnswer(t *testing.T) {
 
 func TestDamageIsUnavailable(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	for range 50 {
 		b := batch(start)
@@ -205,7 +204,7 @@ func TestDamageIsUnavailable(t *testing.T) {
 
 func TestClosedStore(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}

@@ -7,10 +7,6 @@ import (
 	"github.com/signpost-sms/signpost/messaging"
 )
 
-// forgetMost bounds how many rows are changed in one transaction, a few milliseconds in
-// which commits wait.
-const forgetMost = 256
-
 // persons says in which rows of a table a number is the person's, not ours.
 var persons = map[string]string{
 	"events": `CASE kind WHEN 1 THEN from_number ELSE to_number END`,
@@ -41,7 +37,7 @@ func (s *Store) forgetIn(ctx context.Context, k kind, theirs messaging.Number) (
 			return changed, unfinished, err
 		}
 		for len(found) > 0 {
-			some := found[:min(len(found), forgetMost)]
+			some := found[:min(len(found), s.bounds.forget)]
 			found = found[len(some):]
 			c, u, err := s.strip(ctx, k, some)
 			changed, unfinished = changed+c, unfinished+u
@@ -64,7 +60,7 @@ func (s *Store) lookFor(ctx context.Context, k kind, theirs messaging.Number, af
 	if err := each(ctx, tx, 1, func(row []driver.Value) error {
 		end = max(after, toInt(row[0]))
 		return nil
-	}, `SELECT max(seq) FROM (SELECT seq FROM `+k.table+` WHERE seq > ? ORDER BY seq LIMIT ?)`, after, searchStep); err != nil {
+	}, `SELECT max(seq) FROM (SELECT seq FROM `+k.table+` WHERE seq > ? ORDER BY seq LIMIT ?)`, after, s.bounds.search); err != nil {
 		return nil, after, err
 	}
 	err = each(ctx, tx, 1, func(row []driver.Value) error {

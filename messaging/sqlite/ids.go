@@ -166,7 +166,7 @@ func (s *Store) saveIDs(now int64) error {
 	if len(n.fresh) == 0 {
 		return nil
 	}
-	if len(n.active) >= 1<<segmentBits {
+	if len(n.active) >= s.bounds.seal {
 		return s.seal(now)
 	}
 	b := make([]byte, 0, len(n.fresh)*entrySize)

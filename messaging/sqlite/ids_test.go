@@ -3,10 +3,20 @@ package sqlite
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"testing"
 )
+
+// smallBits is segmentBits of a small store.
+const smallBits = 10
+
+// small makes a store do less at a time, so that a test needs less.
+func small(s *Store) *Store {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.bounds = bounds{prune: 100, forget: 16, search: 64, seal: 1 << smallBits}
+	return s
+}
 
 // addIDs makes ids known without rows, as many to a commit as an engine makes.
 func addIDs(t *testing.T, s *Store, from, to int64) {
@@ -15,7 +25,7 @@ func addIDs(t *testing.T, s *Store, from, to int64) {
 	defer s.mu.Unlock()
 	for n := from; n < to; {
 		if err := s.transact(func() error {
-			for end := min(n+4000, to); n < end; n++ {
+			for end := min(n+100, to); n < end; n++ {
 				s.ids.add(hashOf(kindEvent, fmt.Sprint(n)), kindEvent, n)
 			}
 			return s.saveIDs(start.UnixMilli() + n)
@@ -55,9 +65,9 @@ func wantIDs(t *testing.T, s *Store, known int64) {
 
 func TestIDsThroughSegmentsAndMerges(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
-	s := openAt(t, path)
-	const segmentSize, fan = 1 << segmentBits, 1 << fanBits
+	path := NewPath(t)
+	s := small(openAt(t, path))
+	const segmentSize, fan = 1 << smallBits, 1 << fanBits
 	wantIDs(t, s, 0)
 	addIDs(t, s, 0, 1500)
 	wantIDs(t, s, 1500)
@@ -72,14 +82,14 @@ func TestIDsThroughSegmentsAndMerges(t *testing.T) {
 	if levels[1] != 1 || levels[0] > fan {
 		t.Errorf("segments by level: %v; want one of level 1 and few of level 0", levels)
 	}
-	if n := len(s.ids.active); n > segmentSize+4000 {
+	if n := len(s.ids.active); n > segmentSize+100 {
 		t.Errorf("%d ids are in memory only, want at most %d", n, segmentSize)
 	}
 
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openAt(t, path)
+	s = small(openAt(t, path))
 	wantIDs(t, s, all) // by the segments, perhaps before the filter is built
 	s.background.Wait()
 	if s.ids.filter == nil {
@@ -92,10 +102,10 @@ func TestIDsThroughSegmentsAndMerges(t *testing.T) {
 
 func TestHalfMadeSegmentIsSwept(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
-	s := openAt(t, path)
+	path := NewPath(t)
+	s := small(openAt(t, path))
 	s.background.Wait()
-	addIDs(t, s, 0, 2<<segmentBits)
+	addIDs(t, s, 0, 2<<smallBits)
 	half := s.ids.nextID + 3
 	if err := s.exclusively(func() error {
 		for i := range int64(2000) {
@@ -110,7 +120,7 @@ func TestHalfMadeSegmentIsSwept(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s = openAt(t, path)
+	s = small(openAt(t, path))
 	if s.ids.nextID <= half {
 		t.Errorf("the next segment would be %d, among the rows of the half-made %d", s.ids.nextID, half)
 	}
@@ -118,17 +128,17 @@ func TestHalfMadeSegmentIsSwept(t *testing.T) {
 	if n, err := s.w.one(`SELECT count(*) FROM ids WHERE key >> ? = ?`, int64(keyBits), half); err != nil || n != 0 {
 		t.Errorf("%d rows of a half-made segment are left (%v)", n, err)
 	}
-	wantIDs(t, s, 2<<segmentBits)
+	wantIDs(t, s, 2<<smallBits)
 }
 
 func TestAbandonedIDsAreForgotten(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
-	addIDs(t, s, 0, 1<<segmentBits-10)
+	s := small(openAt(t, NewPath(t)))
+	addIDs(t, s, 0, 1<<smallBits-10)
 	before := slices.Clone(s.ids.segments)
 	s.mu.Lock()
 	err := s.transact(func() error {
-		for n := int64(1<<segmentBits - 10); n < 1<<segmentBits+10; n++ {
+		for n := int64(1<<smallBits - 10); n < 1<<smallBits+10; n++ {
 			s.ids.add(hashOf(kindEvent, fmt.Sprint(n)), kindEvent, n)
 		}
 		if err := s.saveIDs(start.UnixMilli()); err != nil {
@@ -146,7 +156,7 @@ func TestAbandonedIDsAreForgotten(t *testing.T) {
 	if !slices.Equal(s.ids.segments, before) {
 		t.Errorf("segments are %v, want %v", s.ids.segments, before)
 	}
-	wantIDs(t, s, 1<<segmentBits-10)
-	addIDs(t, s, 1<<segmentBits-10, 2<<segmentBits)
-	wantIDs(t, s, 2<<segmentBits)
+	wantIDs(t, s, 1<<smallBits-10)
+	addIDs(t, s, 1<<smallBits-10, 2<<smallBits)
+	wantIDs(t, s, 2<<smallBits)
 }

@@ -17,13 +17,30 @@ import (
 	"github.com/signpost-sms/signpost/messaging"
 )
 
+// largeRows is how many messages large writes.
+const largeRows = 60
+
+// large fills a journal with more pages than a backup copies in one step.
+func large(t *testing.T, s *Store) {
+	t.Helper()
+	b := batch(start)
+	for range largeRows {
+		out := claimed(start, strings.Repeat("y", 50_000))
+		out.Status, out.Attempt = messaging.StatusCancelled, nil
+		b.Appends = append(b.Appends, &messaging.Append{Event: message(start, "x"), Outcome: &messaging.Outcome{
+			Fate: messaging.FateDone, Sends: []*messaging.Outgoing{out},
+		}})
+	}
+	commit(t, s, b)
+}
+
 // TestBackupBesideTheWriter backs up while commits go on. Every batch holds an event with
 // its send, so a copy that is not of one moment has one without the other.
 func TestBackupBesideTheWriter(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
-	finish(t, s, start, 3000)
-	path := filepath.Join(t.TempDir(), "copy.db")
+	s := openAt(t, NewPath(t))
+	large(t, s)
+	path := filepath.Join(TempDir(t), "copy.db")
 	stop, writing := make(chan struct{}), make(chan struct{})
 	written := make(chan error, 1)
 	go func() {
@@ -71,7 +88,7 @@ func TestBackupBesideTheWriter(t *testing.T) {
 	}
 	c := openAt(t, path)
 	events, sends := count(t, c, `SELECT count(*) FROM events`), count(t, c, `SELECT count(*) FROM sends`)
-	if events <= 3000 || events != sends {
+	if events <= largeRows || events != sends {
 		t.Errorf("the copy has %d events and %d sends, want as many, and some of those written meanwhile", events, sends)
 	}
 	if !strings.Contains(told.String(), fmt.Sprintf("events done: %d\n", events)) {
@@ -81,7 +98,7 @@ func TestBackupBesideTheWriter(t *testing.T) {
 
 func TestBackupOverwritesNothing(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	finish(t, s, start, 10)
 	for _, target := range []string{path, path + "-wal", filepath.Dir(path)} {
@@ -95,7 +112,7 @@ func TestBackupOverwritesNothing(t *testing.T) {
 		}
 	}
 	// Somebody takes the name while the copy is made.
-	taken := filepath.Join(t.TempDir(), "copy.db")
+	taken := filepath.Join(TempDir(t), "copy.db")
 	err := s.Backup(t.Context(), taken, func(done, total int64) {
 		if done == total {
 			_ = os.WriteFile(taken, []byte("mine"), 0o600)
@@ -112,7 +129,7 @@ func TestBackupOverwritesNothing(t *testing.T) {
 
 func TestCopyBesideTheJournal(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	finish(t, s, start, 10)
 	copied := filepath.Join(filepath.Dir(path), "copy.db")
@@ -133,9 +150,9 @@ func TestCopyBesideTheJournal(t *testing.T) {
 
 func TestBackupCleansUp(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
-	finish(t, s, start, 3000)
-	dir := t.TempDir()
+	s := openAt(t, NewPath(t))
+	large(t, s)
+	dir := TempDir(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	err := s.Backup(ctx, filepath.Join(dir, "copy.db"), func(done, total int64) {
 		if done < total {
@@ -178,7 +195,7 @@ func onlyFile(t *testing.T, path string) {
 
 func TestVerifyTells(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	s.background.Wait()
 	tellStory(t, s)
@@ -239,10 +256,10 @@ func snapshot(t *testing.T, dir string) (files []string) {
 // commits that are nowhere else.
 func TestVerifyReadsTheLog(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	finish(t, s, start, 7)
-	dir := t.TempDir()
+	dir := TempDir(t)
 	for _, end := range []string{"", "-wal"} {
 		content, err := os.ReadFile(path + end)
 		if err != nil {
@@ -271,7 +288,7 @@ func TestVerifyFindsDamage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "journal.db")
+			path := NewPath(t)
 			s := openAt(t, path)
 			s.background.Wait()
 			tellStory(t, s)
@@ -305,7 +322,7 @@ func spoil(t *testing.T, path, statements string) {
 
 func TestVerifyOfNoDatabase(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
+	dir := TempDir(t)
 	if err := Verify(t.Context(), filepath.Join(dir, "none.db"), new(bytes.Buffer)); err == nil || !strings.Contains(err.Error(), "there is no file") {
 		t.Errorf("Verify of nothing: %v", err)
 	}
@@ -321,7 +338,7 @@ func TestVerifyOfNoDatabase(t *testing.T) {
 // Verify, and what is refused is not touched.
 func TestDamageIsNeverOverwritten(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	s.background.Wait()
 	tellStory(t, s)
@@ -349,11 +366,11 @@ func TestDamageIsNeverOverwritten(t *testing.T) {
 	}
 	refusals := 0
 	for name, content := range copies {
-		path := filepath.Join(t.TempDir(), "journal.db")
+		path := NewPath(t)
 		if err := os.WriteFile(path, content, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		s, err := Open(t.Context(), path, Config{})
+		s, err := Open(t.Context(), path, Config{Logger: Silent})
 		if err == nil {
 			_ = s.Close()
 			if err = Verify(t.Context(), path, new(bytes.Buffer)); err == nil {

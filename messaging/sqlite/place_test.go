@@ -17,7 +17,7 @@ import (
 
 func openAt(t *testing.T, path string) *Store {
 	t.Helper()
-	s, err := Open(t.Context(), path, Config{})
+	s, err := Open(t.Context(), path, Config{Logger: Silent})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}

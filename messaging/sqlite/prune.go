@@ -7,10 +7,6 @@ import (
 	"time"
 )
 
-// pruneMost bounds what one call of Prune looks at, so that a commit that comes meanwhile
-// waits for milliseconds.
-const pruneMost = 2000
-
 // kind is a table that is pruned, in the words of SQL.
 type kind struct {
 	table, time string
@@ -131,7 +127,7 @@ func (s *Store) pass(k kind, sort string, mark, before int64, query string) (cha
 			end = toInt(row[0])
 		}
 		return nil
-	}, mark, int64(pruneMost))
+	}, mark, int64(s.bounds.prune))
 	if err != nil || end == mark {
 		return 0, end, err
 	}

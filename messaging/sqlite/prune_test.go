@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -56,9 +55,9 @@ const texts = `SELECT (SELECT count(*) FROM events WHERE body <> '' OR frame IS 
 
 func TestPruneForgetsTextsThenRows(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
-	s := openAt(t, path)
-	const old = 2*pruneMost + 10 // more than one call looks at
+	path := NewPath(t)
+	s := small(openAt(t, path))
+	const old = 2*100 + 10 // more than one call looks at
 	events, sends := finish(t, s, start, old)
 	now := start.Add(24 * time.Hour)
 	finish(t, s, now, 5)
@@ -66,8 +65,8 @@ func TestPruneForgetsTextsThenRows(t *testing.T) {
 	if n := prune(t, s, start); n != 0 {
 		t.Errorf("%d rows pruned that are not older than the time given", n)
 	}
-	if n, err := s.Prune(t.Context(), now); err != nil || n == 0 || n > 2*pruneMost {
-		t.Errorf("one call prunes %d rows (%v), want some, and at most %d of each table", n, err, pruneMost)
+	if n, err := s.Prune(t.Context(), now); err != nil || n == 0 || n > 2*100 {
+		t.Errorf("one call prunes %d rows (%v), want some, and at most 100 of each table", n, err)
 	}
 	prune(t, s, now)
 	if n := count(t, s, texts); n != 10 {
@@ -106,7 +105,7 @@ func TestPruneForgetsTextsThenRows(t *testing.T) {
 
 func TestPruneComesBackToStragglers(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := small(openAt(t, NewPath(t)))
 	waiting, queued := message(start, "waiting"), claimed(start, "queued")
 	queued.Attempt, queued.Status = nil, messaging.StatusQueued
 	b := batch(start)
@@ -138,8 +137,8 @@ func TestPruneComesBackToStragglers(t *testing.T) {
 
 func TestNumbersAreNotGivenOutAgain(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
-	s := openAt(t, path)
+	path := NewPath(t)
+	s := small(openAt(t, path))
 	events, _ := finish(t, s, start, 3)
 	now := start.Add(30 * 24 * time.Hour)
 	commit(t, s, batch(now))
@@ -159,9 +158,9 @@ func TestNumbersAreNotGivenOutAgain(t *testing.T) {
 
 func TestPruneForgetsSegments(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := small(openAt(t, NewPath(t)))
 	s.background.Wait()
-	addIDs(t, s, 0, 3<<segmentBits)
+	addIDs(t, s, 0, 3<<smallBits)
 	if len(s.ids.segments) < 2 {
 		t.Fatalf("%d segments, want some", len(s.ids.segments))
 	}

@@ -1,7 +1,6 @@
 package sqlite
 
 import (
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -29,7 +28,7 @@ func revive(t *testing.T, s *Store, now time.Time, v *messaging.Revive) *messagi
 
 func TestRevive(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	replayed, dropped, done := message(start, "replayed"), message(start, "dropped"), message(start, "done")
 	bury(t, s, start, replayed, dropped)
@@ -78,7 +77,7 @@ func TestRevive(t *testing.T) {
 // removed, before its own was.
 func TestRevivedIsPrunedInTheEnd(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	ev := message(start, "slow")
 	b := batch(start)
 	b.Appends = []*messaging.Append{{Event: ev}}
@@ -132,7 +131,7 @@ func failed(t *testing.T, s *Store, out *messaging.Outgoing, r *messaging.Redeli
 
 func TestRedeliver(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := NewPath(t)
 	s := openAt(t, path)
 	at := start.Add(time.Minute)
 	out := claimed(start, "again")
@@ -216,7 +215,7 @@ func TestRedeliverOnlyWhatMay(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+			s := openAt(t, NewPath(t))
 			out := claimed(start, "once")
 			c.prepare(out)
 			b := failed(t, s, out, c.r)
@@ -229,7 +228,7 @@ func TestRedeliverOnlyWhatMay(t *testing.T) {
 
 func TestDeliveredIsNotRedelivered(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	out := claimed(start, "arrived")
 	b := batch(start)
 	b.Enqueues = []*messaging.Enqueue{{Outgoing: out}}

@@ -16,9 +16,6 @@ import (
 const (
 	searchLimit = 50
 	searchMost  = 1000
-	// searchStep is how many rows are looked at in one moment of the journal. Between two
-	// the write-ahead log may begin anew.
-	searchStep = 4096
 )
 
 var (
@@ -47,6 +44,7 @@ func (s *Store) Search(ctx context.Context, q messaging.Search) (*messaging.Foun
 type scan struct {
 	q        messaging.Search
 	limit    int
+	stride   int // how many rows a step looks at
 	deadline int64
 	kind     string // what a cursor begins with
 	table    string
@@ -60,7 +58,7 @@ type scan struct {
 }
 
 func (s *Store) newScan(q messaging.Search) (*scan, error) {
-	sc := &scan{q: q, limit: min(q.Limit, searchMost), deadline: s.deadline(), kind: "e", table: "events", at: 1<<63 - 1, found: &messaging.Found{}}
+	sc := &scan{q: q, limit: min(q.Limit, searchMost), stride: s.bounds.search, deadline: s.deadline(), kind: "e", table: "events", at: 1<<63 - 1, found: &messaging.Found{}}
 	if sc.limit <= 0 {
 		sc.limit = searchLimit
 	}
@@ -211,7 +209,7 @@ func (sc *scan) next() (query string, args []any) {
 	if sc.forward {
 		beyond = `>`
 	}
-	order := ` AND seq ` + beyond + ` ? ORDER BY seq` + sc.direction() + ` LIMIT ` + strconv.Itoa(searchStep)
+	order := ` AND seq ` + beyond + ` ? ORDER BY seq` + sc.direction() + ` LIMIT ` + strconv.Itoa(sc.stride)
 	var all []string
 	for _, p := range parts {
 		all = append(all, `SELECT * FROM (SELECT seq FROM `+p+order+`)`)
@@ -220,7 +218,7 @@ func (sc *scan) next() (query string, args []any) {
 	if len(parts) == 1 {
 		return all[0], args
 	}
-	return `SELECT seq FROM (` + strings.Join(all, ` UNION ALL `) + `) ORDER BY seq` + sc.direction() + ` LIMIT ` + strconv.Itoa(searchStep), args
+	return `SELECT seq FROM (` + strings.Join(all, ` UNION ALL `) + `) ORDER BY seq` + sc.direction() + ` LIMIT ` + strconv.Itoa(sc.stride), args
 }
 
 // step looks through some rows.
@@ -248,7 +246,7 @@ func (sc *scan) step(ctx context.Context, s *Store) error {
 	if sc.at = low; sc.forward {
 		sc.at = high
 	}
-	if sc.done = sc.done || count < searchStep; !sc.done {
+	if sc.done = sc.done || count < int64(sc.stride); !sc.done {
 		sc.done, err = sc.tooOld(ctx, tx)
 	}
 	return err

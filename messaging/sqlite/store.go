@@ -57,6 +57,7 @@ type Store struct {
 	at   atomic.Int64 // when that was, since born
 	born time.Time
 
+	bounds     bounds
 	background sync.WaitGroup
 	closing    context.Context
 	close      context.CancelFunc
@@ -72,6 +73,18 @@ type Store struct {
 	last  map[uuid.UUID]uuid.UUID
 	next  struct{ event, send int64 }
 }
+
+// bounds are how much is done at a time. Tests make them smaller.
+type bounds struct {
+	prune  int // rows that one call of Prune looks at, in each pass
+	forget int // rows that Forget changes between two commits
+	search int // rows that are looked through in one moment of the journal
+	seal   int // ids that make a segment
+}
+
+// usual are bounds in which a commit that comes meanwhile waits for milliseconds, and the
+// write-ahead log may begin anew between two moments.
+var usual = bounds{prune: 2000, forget: 256, search: 4096, seal: 1 << segmentBits}
 
 var (
 	_ messaging.Store    = (*Store)(nil)
@@ -108,7 +121,7 @@ func Open(ctx context.Context, path string, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{path: resolved, cfg: cfg, lock: l, born: time.Now(), open: map[uuid.UUID]*attempt{}, last: map[uuid.UUID]uuid.UUID{}}
+	s := &Store{path: resolved, cfg: cfg, lock: l, born: time.Now(), bounds: usual, open: map[uuid.UUID]*attempt{}, last: map[uuid.UUID]uuid.UUID{}}
 	s.closing, s.close = context.WithCancel(context.Background())
 	if err := s.start(ctx); err != nil {
 		_ = s.Close()
@@ -178,9 +191,14 @@ func (s *Store) migrate(ctx context.Context) error {
 			return err
 		}
 	}
-	// goose takes a table that it cannot read for none.
-	if err := db.QueryRowContext(ctx, "SELECT count(*) FROM goose_db_version").Scan(&tables); isDamage(err) {
+	// goose takes a table that it cannot read for none, and needs long to find that there is
+	// nothing to do.
+	var has int64
+	switch err := db.QueryRowContext(ctx, "SELECT coalesce(max(version_id), 0) FROM goose_db_version").Scan(&has); {
+	case isDamage(err):
 		return err
+	case err == nil && has == newest():
+		return nil
 	}
 	dir, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -206,6 +224,13 @@ func (s *Store) migrate(ctx context.Context) error {
 		return fmt.Errorf("bring the schema to version %d: %w", want, err)
 	}
 	return nil
+}
+
+// newest is the version of the schema that this program makes: its migrations are numbered
+// without a gap.
+func newest() int64 {
+	files, _ := migrations.ReadDir("migrations")
+	return int64(len(files))
 }
 
 // errUnsound is what SQLite's own check of a file has found.

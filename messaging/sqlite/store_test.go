@@ -1,7 +1,6 @@
 package sqlite_test
 
 import (
-	"path/filepath"
 	"sync"
 	"testing"
 
@@ -12,7 +11,7 @@ import (
 
 func open(t testing.TB, path string) *sqlite.Store {
 	t.Helper()
-	s, err := sqlite.Open(t.Context(), path, sqlite.Config{})
+	s, err := sqlite.Open(t.Context(), path, sqlite.Config{Logger: sqlite.Silent})
 	if err != nil {
 		t.Fatalf("Open: %v", err)
 	}
@@ -28,7 +27,7 @@ func TestStore(t *testing.T) {
 	t.Parallel()
 	var paths sync.Map // by store
 	messagingtest.TestStore(t, func(t *testing.T) messaging.Store {
-		path := filepath.Join(t.TempDir(), "journal.db")
+		path := sqlite.NewPath(t)
 		s := open(t, path)
 		paths.Store(s, path)
 		return s

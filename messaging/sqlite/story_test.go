@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -185,7 +184,7 @@ func TestWriteStory(t *testing.T) {
 	if !*writeStory {
 		t.Skip("only with -write-story")
 	}
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	s.background.Wait()
 	tellStory(t, s)
 	version, err := s.w.one(`SELECT max(version_id) FROM goose_db_version`)

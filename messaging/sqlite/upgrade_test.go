@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -15,16 +16,6 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/signpost-sms/signpost/messaging"
 )
-
-// present is the newest version of the schema.
-func present(t *testing.T) int64 {
-	t.Helper()
-	files, err := fs.Glob(migrations, "migrations/*.sql")
-	if err != nil || len(files) == 0 {
-		t.Fatalf("%d migrations (%v)", len(files), err)
-	}
-	return int64(len(files))
-}
 
 // build makes a database as a former version left it: by its migrations, with the rows that
 // it wrote.
@@ -58,14 +49,14 @@ func build(t *testing.T, path string, version int64) {
 // TestUpgrade opens what each former version left and finds everything working.
 func TestUpgrade(t *testing.T) {
 	t.Parallel()
-	for version := int64(1); version < present(t); version++ {
+	for version := int64(1); version < newest(); version++ {
 		t.Run(fmt.Sprint("version", version), func(t *testing.T) {
 			t.Parallel()
-			path := filepath.Join(t.TempDir(), "journal.db")
+			path := filepath.Join(TempDir(t), "journal.db")
 			build(t, path, version)
 			s := openAt(t, path)
-			if got, err := s.w.one(`SELECT max(version_id) FROM goose_db_version`); got != present(t) || err != nil {
-				t.Fatalf("the schema is of version %d (%v), want %d", got, err, present(t))
+			if got, err := s.w.one(`SELECT max(version_id) FROM goose_db_version`); got != newest() || err != nil {
+				t.Fatalf("the schema is of version %d (%v), want %d", got, err, newest())
 			}
 			checkStory(t, s)
 		})
@@ -75,7 +66,7 @@ func TestUpgrade(t *testing.T) {
 // TestStory is the same of the present version, so that checkStory is right.
 func TestStory(t *testing.T) {
 	t.Parallel()
-	s := openAt(t, filepath.Join(t.TempDir(), "journal.db"))
+	s := openAt(t, NewPath(t))
 	s.background.Wait()
 	tellStory(t, s)
 	checkStory(t, s)
@@ -188,7 +179,7 @@ func checkLife(t *testing.T, s *Store) {
 
 func TestDamagedJournalIsNotUpgraded(t *testing.T) {
 	t.Parallel()
-	path := filepath.Join(t.TempDir(), "journal.db")
+	path := filepath.Join(TempDir(t), "journal.db")
 	build(t, path, 1)
 	db, err := sql.Open("sqlite", path)
 	if err != nil {
@@ -212,5 +203,18 @@ func TestDamagedJournalIsNotUpgraded(t *testing.T) {
 	}
 	if _, err := os.Stat(path + "-wal"); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("a write-ahead log is left: %v", err)
+	}
+}
+
+func TestMigrationsAreNumberedWithoutAGap(t *testing.T) {
+	t.Parallel()
+	files, err := fs.Glob(migrations, "migrations/*.sql")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d migrations (%v)", len(files), err)
+	}
+	for i, name := range files {
+		if !strings.HasPrefix(name, fmt.Sprintf("migrations/%05d_", i+1)) {
+			t.Errorf("migration %d is %s", i+1, name)
+		}
 	}
 }
