@@ -133,7 +133,8 @@ type Sharer interface {
 	// caller conversations of instances that are gone or dead and that have something
 	// unfinished. It returns how many, at most a bounded number a call; call again until 0.
 	TakeOver(ctx context.Context, owner uuid.UUID) (int, error)
-	// Leave ends the instance; what it still owns is anybody's to take over.
+	// Leave ends the instance; what it still owns is anybody's to take over. It may join
+	// again.
 	Leave(ctx context.Context, owner uuid.UUID) error
 	// Watch calls f, which must not block, whenever something was left for the owner and
 	// whenever an instance leaves, and once after every interruption in which it may have

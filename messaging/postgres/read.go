@@ -1,0 +1,335 @@
+package postgres
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// concerns are the ids that a batch speaks of.
+type concerns struct {
+	ours, theirs []string // conversations to lock
+	events       []string
+	revives      []string
+	keys         []string
+	sends        []uuid.UUID
+	attempts     []uuid.UUID
+	messages     []string
+	states       bool
+	inserts      int
+}
+
+func concernsOf(b *messaging.Batch) *concerns {
+	c := &concerns{}
+	pairs := map[messaging.Conversation]bool{}
+	outs := func(o *messaging.Outcome) {
+		if o == nil {
+			return
+		}
+		for _, out := range o.Sends {
+			c.outgoing(out, pairs)
+		}
+	}
+	revived := map[string]bool{}
+	for _, v := range b.Revives {
+		revived[v.EventID] = !v.Drop
+	}
+	for _, a := range b.Appends {
+		c.events = append(c.events, a.Event.ID)
+		if !final(a.Outcome) || revived[a.Event.ID] {
+			pairs[conversationOf(a.Event)] = true
+		}
+		outs(a.Outcome)
+		if a.Event.Kind == messaging.KindState {
+			c.states = true
+			if tag, ok := messaging.AttemptTag(a.Event.Tags); ok {
+				c.attempts = append(c.attempts, tag)
+			}
+			if a.Event.MessageID != "" {
+				c.messages = append(c.messages, a.Event.MessageID)
+			}
+			if a.Redeliver != nil { // its send may wait again
+				pairs[conversationOf(a.Event)] = true
+			}
+		}
+	}
+	for _, x := range b.Settles {
+		c.events = append(c.events, x.Event.ID)
+		outs(x.Outcome)
+	}
+	for _, q := range b.Enqueues {
+		c.outgoing(q.Outgoing, pairs)
+	}
+	for _, cl := range b.Claims {
+		c.sends = append(c.sends, cl.SendID)
+	}
+	for _, r := range b.Reports {
+		c.sends = append(c.sends, r.SendID)
+		if r.MessageID != "" {
+			c.messages = append(c.messages, r.MessageID)
+		}
+	}
+	for _, v := range b.Revives {
+		c.events = append(c.events, v.EventID)
+		if !v.Drop {
+			c.revives = append(c.revives, v.EventID)
+		}
+	}
+	c.sort(pairs)
+	return c
+}
+
+func (c *concerns) outgoing(out *messaging.Outgoing, pairs map[messaging.Conversation]bool) {
+	c.inserts++
+	pairs[out.Conversation()] = true
+	if out.Key != "" {
+		c.keys = append(c.keys, out.Key)
+	}
+}
+
+// sort puts the conversations in the one order in which every instance locks them.
+func (c *concerns) sort(pairs map[messaging.Conversation]bool) {
+	order := make([]messaging.Conversation, 0, len(pairs))
+	for p := range pairs {
+		order = append(order, p)
+	}
+	slices.SortFunc(order, func(a, b messaging.Conversation) int {
+		if n := strings.Compare(string(a.Ours), string(b.Ours)); n != 0 {
+			return n
+		}
+		return strings.Compare(string(a.Theirs), string(b.Theirs))
+	})
+	for _, p := range order {
+		c.ours, c.theirs = append(c.ours, string(p.Ours)), append(c.theirs, string(p.Theirs))
+	}
+}
+
+const (
+	lockConversations = `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(ours, theirs))
+		INSERT INTO conversations (ours, theirs, owner) SELECT ours, theirs, $3 FROM wanted ORDER BY ours COLLATE "C", theirs COLLATE "C"
+		ON CONFLICT DO NOTHING`
+	holdConversations = `SELECT 1 FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)
+		ORDER BY ours COLLATE "C", theirs COLLATE "C" FOR NO KEY UPDATE OF c`
+	// A statement of its own, after the lock: its snapshot sees what others committed while
+	// this one waited.
+	takeConversations = `UPDATE conversations c SET owner = $3 FROM unnest($1::text[], $2::text[]) AS w(ours, theirs)
+		WHERE c.ours = w.ours AND c.theirs = w.theirs AND c.owner <> $3 AND (
+			NOT EXISTS (SELECT 1 FROM instances i WHERE i.owner = c.owner)
+			OR NOT EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)
+			AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3)))`
+	readConversations = `SELECT c.id, c.ours, c.theirs, c.owner, EXISTS (
+			SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0 AND e.holder IS DISTINCT FROM c.owner)
+		FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)`
+
+	readEvents = `SELECT e.id, e.seq, e.fate, e.attempt, e.retry_at, e.error, e.handler, e.conversation, e.holder FROM events e WHERE e.id = ANY($1)`
+	drawEvents = `SELECT nextval('events_order') FROM generate_series(1, $1)`
+	drawSends  = `SELECT nextval('sends_order') FROM generate_series(1, $1)`
+
+	sendColumns = `s.id, s.seq, s.conversation, s.key, s.context, s.from_number, s.to_number, s.body, s.media, s.tags, s.priority, s.category,
+		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled`
+	readKeys    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.key = ANY($1)`
+	attemptList = `a.id, a.send_id, a.number, a.claimed_at, a.outcome, a.doubted_at, a.code, a.reason, a.message_id, a.state`
+
+	// What states and reports speak of, and what early states that were missed speak of.
+	sendsOfStates = `(SELECT unnest($1::uuid[])
+		UNION SELECT send_id FROM attempts WHERE id = ANY($2)
+		UNION SELECT send_id FROM attempts WHERE message_id = ANY($3)
+		UNION SELECT a.send_id FROM events e JOIN attempts a ON a.message_id = e.message_id WHERE e.early)`
+	lockSends    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.id IN ` + sendsOfStates + ` ORDER BY s.id FOR NO KEY UPDATE`
+	readAttempts = `SELECT ` + attemptList + ` FROM attempts a WHERE a.send_id IN ` + sendsOfStates + ` ORDER BY a.send_id, a.number`
+	readEarly    = `SELECT seq, message_id, state, received_at FROM events
+		WHERE early AND (message_id = ANY($1) OR EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = events.message_id)) ORDER BY seq`
+)
+
+// read queues the reading of everything that the batch concerns, and locks it.
+func (w *working) read(q *pgx.Batch, c *concerns) {
+	b := w.batch
+	if len(c.ours) > 0 {
+		q.Queue(lockConversations, c.ours, c.theirs, b.Owner)
+		q.Queue(holdConversations, c.ours, c.theirs)
+		q.Queue(takeConversations, c.ours, c.theirs, b.Owner)
+		q.Queue(readConversations, c.ours, c.theirs).Query(w.scanConversations)
+	}
+	if len(c.events) > 0 {
+		q.Queue(readEvents, c.events).Query(w.scanEvents)
+	}
+	if n := len(b.Appends); n > 0 {
+		q.Queue(drawEvents, n).Query(func(rows pgx.Rows) (err error) {
+			w.nextEvent, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		})
+	}
+	if c.inserts > 0 {
+		q.Queue(drawSends, c.inserts).Query(func(rows pgx.Rows) (err error) {
+			w.nextSend, err = pgx.CollectRows(rows, pgx.RowTo[int64])
+			return err
+		})
+	}
+	if len(c.keys) > 0 {
+		q.Queue(readKeys, c.keys).Query(func(rows pgx.Rows) error {
+			return scanSends(rows, func(s *send) { w.keys[s.Key] = s })
+		})
+	}
+	if len(c.sends)+len(c.attempts)+len(c.messages) > 0 || c.states {
+		q.Queue(lockSends, c.sends, c.attempts, c.messages).Query(func(rows pgx.Rows) error {
+			return scanSends(rows, func(s *send) {
+				s.locked = true
+				w.sends[s.ID] = s
+				if s.Key != "" && w.keys[s.Key] != nil {
+					w.keys[s.Key] = s
+				}
+			})
+		})
+		q.Queue(readAttempts, c.sends, c.attempts, c.messages).Query(w.scanAttempts)
+		q.Queue(readEarly, c.messages).Query(w.scanEarly)
+	}
+}
+
+func (w *working) scanConversations(rows pgx.Rows) error {
+	var c conversation
+	var pair messaging.Conversation
+	_, err := pgx.ForEachRow(rows, []any{&c.id, &pair.Ours, &pair.Theirs, &c.owner, &c.unheld}, func() error {
+		conv := c
+		w.conversations[pair] = &conv
+		return nil
+	})
+	return err
+}
+
+func (w *working) scanEvents(rows pgx.Rows) error {
+	var e event
+	var fate int16
+	var attempt *int
+	var retryAt *int64
+	var failure, handler *string
+	_, err := pgx.ForEachRow(rows, []any{&e.id, &e.seq, &fate, &attempt, &retryAt, &failure, &handler, &e.conversation, &e.holder}, func() error {
+		found := e
+		found.fate = decode(fates, fate)
+		found.finished = fate != 0
+		found.attempt, found.retryAt, found.err, found.handler = orZero(attempt), timeOf(retryAt), orZero(failure), orZero(handler)
+		w.events[found.id] = &found
+		return nil
+	})
+	return err
+}
+
+// scanSends reads rows of sendColumns.
+func scanSends(rows pgx.Rows, f func(*send)) error {
+	var s send
+	var key, ctx, from, to, body, media, tags, category, inReplyTo, reason *string
+	var notBefore int64
+	var expires, created *int64
+	var status int16
+	var settled *bool
+	_, err := pgx.ForEachRow(rows, []any{
+		&s.ID, &s.seq, &s.conversation, &key, &ctx, &from, &to, &body, &media, &tags, &s.Priority, &category,
+		&notBefore, &expires, &inReplyTo, &created, &status, &reason, &settled,
+	}, func() error {
+		found := s
+		found.Key, found.Context, found.From, found.To = orZero(key), orZero(ctx), messaging.Number(orZero(from)), messaging.Number(orZero(to))
+		found.Body, found.Category, found.InReplyTo = orZero(body), messaging.Category(orZero(category)), orZero(inReplyTo)
+		found.forgotten = body != nil && *body == ""
+		if notBefore != 0 {
+			found.NotBefore = timeOf(&notBefore)
+		}
+		found.ExpiresAt, found.CreatedAt = timeOf(expires), timeOf(created)
+		found.status, found.reason, found.settled = decode(statuses, status), orZero(reason), orZero(settled)
+		var err error
+		if found.Media, err = listOf(media); err != nil {
+			return err
+		}
+		if found.Tags, err = listOf(tags); err != nil {
+			return err
+		}
+		f(&found)
+		return nil
+	})
+	return err
+}
+
+// scanAttempt reads rows of attemptList; send is left open.
+func scanAttempts(rows pgx.Rows, f func(*attempt)) error {
+	var a attempt
+	var claimed, doubted *int64
+	var outcome int16
+	var state *int16
+	var code, reason, message *string
+	_, err := pgx.ForEachRow(rows, []any{&a.ID, &a.SendID, &a.Number, &claimed, &outcome, &doubted, &code, &reason, &message, &state}, func() error {
+		found := a
+		found.ClaimedAt, found.doubtedAt = timeOf(claimed), timeOf(doubted)
+		found.outcome, found.state = decode(outcomes, outcome), decode(states, orZero(state))
+		found.code, found.reason, found.messageID = orZero(code), orZero(reason), orZero(message)
+		f(&found)
+		return nil
+	})
+	return err
+}
+
+func (w *working) scanAttempts(rows pgx.Rows) error {
+	return scanAttempts(rows, func(a *attempt) {
+		s := w.sends[a.SendID]
+		if s == nil {
+			return // its send came between the two statements, and is nobody's here
+		}
+		a.send = s
+		s.attempts = append(s.attempts, a)
+		w.attempts[a.ID] = a
+		if a.messageID != "" && a.outcome == messaging.OutcomeAccepted && w.messages[a.messageID] == nil {
+			w.messages[a.messageID] = a
+		}
+	})
+}
+
+func (w *working) scanEarly(rows pgx.Rows) error {
+	var st earlyState
+	var at int64
+	_, err := pgx.ForEachRow(rows, []any{&st.seq, &st.message, &st.state, &at}, func() error {
+		found := st
+		found.at = timeOf(&at)
+		w.early[found.message] = append(w.early[found.message], &found)
+		return nil
+	})
+	return err
+}
+
+// readRevived reads the dead letters that are to live again, whole, so that their
+// conversations can be locked with the others.
+func (w *working) readRevived(ctx context.Context, tx pgx.Tx, c *concerns) error {
+	if len(c.revives) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, `SELECT `+recordColumns+recordTables+` WHERE e.id = ANY($1)`, c.revives)
+	if err != nil {
+		return err
+	}
+	w.whole = map[string]*messaging.EventRecord{}
+	if err := scanRecords(rows, func(r *messaging.EventRecord) { w.whole[r.Event.ID] = r }); err != nil {
+		return err
+	}
+	pairs := map[messaging.Conversation]bool{}
+	for i := range c.ours {
+		pairs[messaging.Conversation{Ours: messaging.Number(c.ours[i]), Theirs: messaging.Number(c.theirs[i])}] = true
+	}
+	for _, r := range w.whole {
+		pairs[conversationOf(r.Event)] = true
+	}
+	c.ours, c.theirs = nil, nil
+	c.sort(pairs)
+	return nil
+}
+
+// complete gives the dead letters their texts.
+func (w *working) complete() {
+	for id, r := range w.whole {
+		if e := w.events[id]; e != nil {
+			e.ev, e.conv, e.forgotten = r.Event, conversationOf(r.Event), r.Forgotten
+		}
+	}
+}
+
+var errFenced = fmt.Errorf("%w: its lease ran out", messaging.ErrFenced)

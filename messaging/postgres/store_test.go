@@ -1,0 +1,168 @@
+package postgres_test
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/messagingtest"
+	"github.com/signpost-sms/signpost/messaging/postgres"
+)
+
+// server is where the tests find PostgreSQL.
+func server() string {
+	if s := os.Getenv("SIGNPOST_TEST_POSTGRES"); s != "" {
+		return s
+	}
+	return "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable"
+}
+
+// schemas are those that this process made. A schema that a test is done with is emptied
+// and used again, since making one takes much longer.
+var schemas struct {
+	sync.Mutex
+	made, free []string
+}
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	for _, name := range schemas.made {
+		if err := run("DROP SCHEMA " + name + " CASCADE"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = max(code, 1)
+		}
+	}
+	os.Exit(code)
+}
+
+// place is an empty schema.
+type place struct{ name, url string }
+
+func schema(t testing.TB) place {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs a PostgreSQL server")
+	}
+	schemas.Lock()
+	defer schemas.Unlock()
+	if n := len(schemas.free); n > 0 {
+		name := schemas.free[n-1]
+		schemas.free = schemas.free[:n-1]
+		return place{name, within(t, name)}
+	}
+	name := "test_" + strings.ReplaceAll(uuid.NewString(), "-", "")
+	exec(t, "CREATE SCHEMA "+name)
+	schemas.made = append(schemas.made, name)
+	return place{name, within(t, name)}
+}
+
+// within is the URL of a schema.
+func within(t testing.TB, name string) string {
+	u, err := url.Parse(server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := u.Query()
+	q.Set("search_path", name)
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// giveBack empties a schema that nobody uses any more.
+func (p place) giveBack(t testing.TB) {
+	t.Helper()
+	var all strings.Builder
+	for _, table := range []string{"instances", "departed", "conversations", "events", "sends", "attempts", "batches", "stragglers", "marks"} {
+		fmt.Fprintf(&all, "DELETE FROM %s.%s; ", p.name, table)
+	}
+	exec(t, all.String())
+	schemas.Lock()
+	schemas.free = append(schemas.free, p.name)
+	schemas.Unlock()
+}
+
+// run runs statements on a connection of its own.
+func run(sql string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	conn, err := pgx.Connect(ctx, server())
+	if err != nil {
+		return fmt.Errorf("no PostgreSQL server answers: %w; start one, or set SIGNPOST_TEST_POSTGRES to its URL", err)
+	}
+	defer conn.Close(ctx)
+	if _, err := conn.Exec(ctx, sql); err != nil {
+		return fmt.Errorf("%s: %w", sql, err)
+	}
+	return nil
+}
+
+func exec(t testing.TB, sql string) {
+	t.Helper()
+	if err := run(sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const (
+	lease  = 400 * time.Millisecond
+	margin = 100 * time.Millisecond
+)
+
+func open(t testing.TB, at string) *postgres.Store {
+	t.Helper()
+	s, err := postgres.Open(context.Background(), at, postgres.Config{Lease: lease, Margin: margin, Readers: 2})
+	if err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return s
+}
+
+// tenant is a store that gives its schema back when it is closed.
+type tenant struct {
+	*postgres.Store
+	t    testing.TB
+	at   place
+	keep bool // another store uses the schema
+	once sync.Once
+}
+
+func (s *tenant) Close() error {
+	err := s.Store.Close()
+	if !s.keep {
+		s.once.Do(func() { s.at.giveBack(s.t) })
+	}
+	return err
+}
+
+func newTenant(t testing.TB, at place, keep bool) *tenant {
+	s := &tenant{Store: open(t, at.url), t: t, at: at, keep: keep}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
+	return s
+}
+
+func TestStore(t *testing.T) {
+	messagingtest.TestStore(t, func(t *testing.T) messaging.Store {
+		return newTenant(t, schema(t), false)
+	}, messagingtest.Features{
+		Reopen: func(t *testing.T, s messaging.Store) messaging.Store {
+			first := s.(*tenant)
+			if err := first.Store.Close(); err != nil {
+				t.Errorf("Close: %v", err)
+			}
+			return newTenant(t, first.at, true)
+		},
+		Another: func(t *testing.T, s messaging.Store) messaging.Store { return newTenant(t, s.(*tenant).at, true) },
+	})
+}
