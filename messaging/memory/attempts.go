@@ -154,12 +154,13 @@ func (s *Store) advance(pos uint32, messageID string, state messaging.State, rea
 		m.Advanced = m.Status != before
 		return
 	}
-	s.decide(d, live, m)
+	waits := live && d.pending()
+	s.decide(d, waits, m)
 	if m.Advanced = d.status != before; m.Advanced && state.Terminal() {
 		d.reason = reason
 	}
 	m.Status = d.status
-	if live && !d.pending() {
+	if live && !waits && m.Advanced {
 		s.finish(d)
 	}
 }
@@ -187,11 +188,11 @@ func (t *track) released(status messaging.Status) bool {
 }
 
 // decide gives a send the status that an attempt at it proves, unless another one has
-// decided it.
-func (s *Store) decide(d *send, live bool, m *messaging.Merge) {
+// decided it. A send may still wait for its newest attempt.
+func (s *Store) decide(d *send, waits bool, m *messaging.Merge) {
 	newest := d.attempt.ID == m.Ref.Attempt
 	switch {
-	case live && d.pending():
+	case waits:
 		d.settled = true
 	case newest && d.settled:
 		return

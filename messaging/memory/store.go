@@ -94,7 +94,10 @@ type Store struct {
 	last answers
 }
 
-var _ messaging.Store = (*Store)(nil)
+var (
+	_ messaging.Store   = (*Store)(nil)
+	_ messaging.Archive = (*Store)(nil)
+)
 
 // New makes an empty store.
 func New(cfg Config) *Store {

@@ -21,6 +21,10 @@ type Features struct {
 	// Another opens a second store on the data of the first, as another instance does. A
 	// shared store needs it, and only a shared store has it.
 	Another func(t *testing.T, s messaging.Store) messaging.Store
+	// Lease is after what time without a renewal an instance of such a store may be taken
+	// for dead: its lease and what is waited beyond it. Tests wait for it, so open stores
+	// with a short one; a live instance renews ten times as often. Only with Another.
+	Lease time.Duration
 }
 
 // TestStore checks that a store keeps the contract of messaging.Store. open makes an empty
@@ -52,6 +56,18 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		if tr.Shared != (f.Another != nil) {
 			t.Errorf("Traits: Shared is %v, Features.Another is set: %v", tr.Shared, f.Another != nil)
 		}
+		if f.Another != nil && f.Lease <= 0 {
+			t.Error("Features: Another is set, Lease is not")
+		}
+	})
+	t.Run("Interfaces", func(t *testing.T) {
+		s := open(t)
+		if _, ok := s.(messaging.Archive); !ok {
+			t.Errorf("%T is no messaging.Archive", s)
+		}
+		if _, ok := s.(messaging.Sharer); ok != s.Traits().Shared {
+			t.Errorf("%T is a messaging.Sharer: %v; Traits: Shared is %v", s, ok, s.Traits().Shared)
+		}
 	})
 	for _, g := range groups {
 		t.Run(g.name, func(t *testing.T) {
@@ -71,7 +87,7 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		t.Run("Durable", func(t *testing.T) { testDurable(t, open, f.Reopen) })
 	}
 	if f.Another != nil {
-		t.Run("Shared", func(t *testing.T) { testShared(t, open, f.Another) })
+		t.Run("Shared", func(t *testing.T) { testShared(t, open, f) })
 	}
 }
 
@@ -92,6 +108,7 @@ type world struct {
 	store messaging.Store
 	owner uuid.UUID
 	now   time.Time
+	lease time.Duration // of a shared store; see Features
 }
 
 func newWorld(t *testing.T, s messaging.Store) *world {
@@ -259,11 +276,15 @@ func retry(at time.Time, attempt int) *messaging.Outcome {
 	return &messaging.Outcome{Fate: messaging.FateRetry, RetryAt: at, Attempt: attempt, Err: "later"}
 }
 
-func add(ev *messaging.Event) *messaging.Append { return &messaging.Append{Event: ev} }
+// add appends an event that Load gives, on a shared store too.
+func add(ev *messaging.Event) *messaging.Append { return &messaging.Append{Event: ev, Unheld: true} }
 
 func addEarly(ev *messaging.Event, o *messaging.Outcome) *messaging.Append {
-	return &messaging.Append{Event: ev, Outcome: o}
+	return &messaging.Append{Event: ev, Outcome: o, Unheld: true}
 }
+
+// hold appends an event that its appender has in memory.
+func hold(ev *messaging.Event) *messaging.Append { return &messaging.Append{Event: ev} }
 
 func settle(ev *messaging.Event, o *messaging.Outcome) *messaging.Settle {
 	return &messaging.Settle{Event: ev, Outcome: o}

@@ -1,7 +1,6 @@
 package messagingtest
 
 import (
-	"sync"
 	"testing"
 	"time"
 
@@ -78,83 +77,17 @@ func testDurable(t *testing.T, open func(*testing.T) messaging.Store, reopen fun
 		w.wantMerge("never back", w.arrive("SM2", messaging.StateSent), known,
 			merge{isAccepted, messaging.StatusDelivered, false, false})
 	})
-	run("RetriedBatchIsRecognised", func(w *world, reopen func()) {
+	run("RetriedBatchIsRecognised", func(w *world, _ func()) {
 		m := w.mixed()
-		owner := w.owner
 		if err := w.store.Commit(w.Context(), m.batch); err != nil {
 			w.Fatalf("Commit: %v", err)
 		}
 		first := resultsOf(m.batch)
-		reopen()
-		w.owner = owner
+		w.store = reopen(w.T, w.store)
 		spoil(m.batch)
 		if err := w.store.Commit(w.Context(), m.batch); err != nil {
 			w.Fatalf("Commit of the same batch: %v", err)
 		}
 		w.same("results of the retry", resultsOf(m.batch), first)
-	})
-}
-
-// testShared checks that of two instances on the same data one wins.
-func testShared(t *testing.T, open func(*testing.T) messaging.Store, another func(*testing.T, messaging.Store) messaging.Store) {
-	// race runs f for two owners at once and gives what each of them won.
-	type racer = func(w *world) bool
-	race := func(name string, prepare func(w *world) racer) {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			one := newWorld(t, open(t))
-			two := newWorld(t, another(t, one.store))
-			const rounds = 20
-			for range rounds {
-				f := prepare(one)
-				var won [2]bool
-				var both sync.WaitGroup
-				start := make(chan struct{})
-				for i, w := range []*world{one, two} {
-					both.Go(func() {
-						<-start
-						won[i] = f(w)
-					})
-				}
-				close(start)
-				both.Wait()
-				if won[0] == won[1] {
-					t.Fatalf("of two instances, the first won: %v, the second won: %v", won[0], won[1])
-				}
-			}
-		})
-	}
-	// try commits without ending the test, which only its own goroutine may do.
-	try := func(w *world, ops ...any) bool {
-		if err := w.store.Commit(w.Context(), w.batch(ops...)); err != nil {
-			w.Errorf("Commit: %v", err)
-			return false
-		}
-		return true
-	}
-	race("SameEvent", func(w *world) racer {
-		ev := w.message("once")
-		return func(w *world) bool {
-			out := w.queued("answer")
-			out.Key = ev.ID + "#0"
-			a := addEarly(again(ev), done(out))
-			return try(w, a) && a.Fresh && out.Inserted
-		}
-	})
-	race("SameKey", func(w *world) racer {
-		key := newID().String()
-		return func(w *world) bool {
-			out := w.queued("once")
-			out.Key = key
-			return try(w, enqueue(out)) && out.Inserted
-		}
-	})
-	race("SameSend", func(w *world) racer {
-		out := w.queued("once")
-		w.commit(enqueue(out))
-		return func(w *world) bool {
-			c := claim(out.ID, w.attempt(out.ID, 1))
-			return try(w, c) && c.Granted
-		}
 	})
 }

@@ -89,7 +89,15 @@ func (g *generator) step() {
 	if err != nil {
 		g.Fatalf("Load: %v", err)
 	}
-	g.same("work", work, g.model.load(g.now))
+	known := g.model.load(g.now)
+	for i, u := range work.Events {
+		// A state that overtook its report may be known by its send afterwards, or not.
+		if i < len(known.Events) && known.Events[i].Event.Send == nil && u.Event.Kind == messaging.KindState {
+			ev := *u.Event
+			ev.Send, u.Event = nil, &ev
+		}
+	}
+	g.same("work", work, known)
 }
 
 // forget blanks what stores may answer differently: the status of a send with several
