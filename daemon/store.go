@@ -8,6 +8,7 @@ import (
 
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/memory"
+	"github.com/signpost-sms/signpost/messaging/postgres"
 	"github.com/signpost-sms/signpost/messaging/sqlite"
 )
 
@@ -15,6 +16,8 @@ import (
 var stores = map[string]func(name StoreURL, log *slog.Logger) (messaging.Store, error){
 	"memory": openMemory,
 	"sqlite": openSQLite,
+
+	"postgres": openPostgres, "postgresql": openPostgres,
 }
 
 // openStore opens the journal that the configuration names.
@@ -38,6 +41,15 @@ func openSQLite(name StoreURL, log *slog.Logger) (messaging.Store, error) {
 		return nil, exitf(ExitConfig, "store: %q names no file; write sqlite:///var/lib/signpost/signpost.db", "sqlite:")
 	}
 	s, err := sqlite.Open(context.Background(), path, sqlite.Config{Logger: log})
+	if err != nil {
+		return nil, exitf(ExitUnavailable, "open the store: %w", err)
+	}
+	return s, nil
+}
+
+// openPostgres connects to the database that the URL names.
+func openPostgres(name StoreURL, log *slog.Logger) (messaging.Store, error) {
+	s, err := postgres.Open(context.Background(), name.Reveal(), postgres.Config{Logger: log})
 	if err != nil {
 		return nil, exitf(ExitUnavailable, "open the store: %w", err)
 	}

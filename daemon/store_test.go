@@ -9,7 +9,7 @@ import (
 // "check" accepts no store that "run" would then refuse, and names none.
 func TestCheckKnowsTheStoresThatRunCanOpen(t *testing.T) {
 	t.Parallel()
-	for _, url := range []string{"postgres://user@host/name", "mysql://host/name", "redis:x", "/var/lib/a.db"} {
+	for _, url := range []string{"mysql://host/name", "redis:x", "/var/lib/a.db"} {
 		if _, err := openStore(StoreURL(url), slog.New(slog.DiscardHandler)); err == nil {
 			continue // this build can
 		}

@@ -51,7 +51,8 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 			if before {
 				return errFenced
 			}
-			if _, err := tx.Exec(ctx, `INSERT INTO instances (owner, lease_until) VALUES ($1, clock_timestamp() + $2)`, owner, s.cfg.Lease); err != nil {
+			if _, err := tx.Exec(ctx, `INSERT INTO instances (owner, lease_until) VALUES ($1, clock_timestamp() + $2)
+				ON CONFLICT (owner) DO UPDATE SET lease_until = EXCLUDED.lease_until`, owner, s.cfg.Lease); err != nil {
 				return err
 			}
 		}

@@ -112,8 +112,8 @@ func exec(t testing.TB, sql string) {
 }
 
 const (
-	lease  = 400 * time.Millisecond
-	margin = 100 * time.Millisecond
+	lease  = 1500 * time.Millisecond
+	margin = 500 * time.Millisecond
 )
 
 func open(t testing.TB, at string) *postgres.Store {
@@ -156,6 +156,7 @@ func TestStore(t *testing.T) {
 	messagingtest.TestStore(t, func(t *testing.T) messaging.Store {
 		return newTenant(t, schema(t), false)
 	}, messagingtest.Features{
+		Lease: lease + margin,
 		Reopen: func(t *testing.T, s messaging.Store) messaging.Store {
 			first := s.(*tenant)
 			if err := first.Store.Close(); err != nil {
