@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"slices"
@@ -355,16 +356,83 @@ func (s *Store) sweep() error {
 }
 
 // forgetIDs takes the segments out of the list that hold nothing younger than a time, as a
-// part of a transaction. Their rows are swept away later.
-func (s *Store) forgetIDs(before int64) (gone []segment, err error) {
-	for _, g := range s.ids.segments {
-		if g.newest >= before {
-			continue
-		}
+// part of a transaction, and keeps what is needed of them. Their rows are swept away later.
+func (s *Store) forgetIDs(before int64, needed []entry) (gone []segment, err error) {
+	for _, e := range needed {
+		s.ids.add(e.hash, e.ref&3, e.ref>>2)
+	}
+	if err := s.saveIDs(s.now.Load()); err != nil {
+		return nil, err
+	}
+	for _, g := range s.ids.before(before) {
 		if err := s.w.run(`DELETE FROM segments WHERE id = ?`, g.id); err != nil {
 			return nil, err
 		}
 		gone = append(gone, g)
 	}
 	return gone, nil
+}
+
+// before are the segments that hold nothing younger than a time.
+func (n *ids) before(at int64) (old []segment) {
+	for _, g := range n.segments {
+		if g.newest < at {
+			old = append(old, g)
+		}
+	}
+	return old
+}
+
+// needed finds what is about to be forgotten and belongs to something unfinished: a send
+// that waits for its time longer than ids are kept is still known by its key.
+func (s *Store) needed(ctx context.Context, before int64) ([]entry, error) {
+	s.mu.Lock()
+	old := s.ids.before(before)
+	s.mu.Unlock()
+	if len(old) == 0 {
+		return nil, nil
+	}
+	tx, done, err := s.moment(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	live := make(map[entry]struct{})
+	add := func(kind int64) func([]driver.Value) error {
+		return func(row []driver.Value) error {
+			live[entry{hashOf(kind, toText[string](row[1])), toInt(row[0])<<2 | kind}] = struct{}{}
+			return nil
+		}
+	}
+	if err := liveIDs(ctx, tx, add, before); err != nil || len(live) == 0 {
+		return nil, err
+	}
+	var needed []entry
+	for _, g := range old {
+		if err := each(ctx, tx, 1, func(row []driver.Value) error {
+			for e := range entries(toBytes(row[0])) {
+				if _, ok := live[e]; ok {
+					needed = append(needed, e)
+				}
+			}
+			return nil
+		}, `SELECT entries FROM ids WHERE key >= ? AND key < ?`, g.id<<keyBits, (g.id+1)<<keyBits); err != nil {
+			return nil, err
+		}
+	}
+	return needed, nil
+}
+
+// liveIDs gives the ids of what is unfinished and came before a time: seq and id of rows,
+// by the kind of the id.
+func liveIDs(ctx context.Context, tx *sql.Tx, of func(kind int64) func(row []driver.Value) error, before int64) error {
+	if err := each(ctx, tx, 2, of(kindEvent), `SELECT seq, id FROM events INDEXED BY events_unfinished WHERE fate = 0 AND received_at < ?`, before); err != nil {
+		return err
+	}
+	for _, where := range []string{`INDEXED BY sends_queued WHERE status = 1`, `INDEXED BY sends_open WHERE status IN (2, 3)`} {
+		if err := each(ctx, tx, 2, of(kindKey), `SELECT seq, key FROM sends `+where+` AND key IS NOT NULL AND coalesce(created_at, 0) < ?`, before); err != nil {
+			return err
+		}
+	}
+	return nil
 }

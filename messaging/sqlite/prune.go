@@ -24,17 +24,23 @@ var kinds = []kind{
 // older than before; it goes once it is also out of the dedupe window, until which its id
 // and key are known.
 func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
 	if err := ctx.Err(); err != nil {
 		return 0, fmt.Errorf("prune: %w", err)
 	}
+	window := s.now.Load() - s.cfg.DedupeFor.Milliseconds()
+	last := min(window, before.UnixMilli()) // ids that came before it are forgotten
+	needed, err := s.needed(ctx, last)
+	if err != nil {
+		return 0, s.blame(ctx, "prune", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.closing.Err() != nil {
 		return 0, errClosed
 	}
 	var total int64
 	var gone []segment
-	err := s.writable()
+	err = s.writable()
 	if err == nil {
 		err = s.transact(func() error {
 			for _, k := range kinds {
@@ -44,8 +50,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 				}
 				total += n
 			}
-			window := s.now.Load() - s.cfg.DedupeFor.Milliseconds()
-			if gone, err = s.forgetIDs(min(window, before.UnixMilli())); err != nil {
+			if gone, err = s.forgetIDs(last, needed); err != nil {
 				return err
 			}
 			// Of processes that are long gone; a batch comes again soon or never.
@@ -55,6 +60,7 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 	if err != nil {
 		return 0, fmt.Errorf("prune: %w", classify(s.path, err))
 	}
+	s.ids.committed()
 	if len(gone) > 0 {
 		s.ids.replace(gone, segment{})
 		if !s.ids.busy {

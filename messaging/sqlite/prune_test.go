@@ -1,6 +1,7 @@
 package sqlite
 
 import (
+	"io"
 	"testing"
 	"time"
 
@@ -154,6 +155,51 @@ func TestNumbersAreNotGivenOutAgain(t *testing.T) {
 	if more[0].Seq <= events[2].Seq {
 		t.Errorf("the event after all were pruned has the number %d, want more than %d", more[0].Seq, events[2].Seq)
 	}
+}
+
+// TestPruneKeepsTheIDsOfTheUnfinished prunes when a scheduled send and a waiting event are
+// older than the window.
+func TestPruneKeepsTheIDsOfTheUnfinished(t *testing.T) {
+	t.Parallel()
+	path := NewPath(t)
+	s := small(openAt(t, path))
+	s.background.Wait()
+	waiting, scheduled := message(start, "waiting"), claimed(start, "scheduled")
+	scheduled.Attempt, scheduled.Status = nil, messaging.StatusQueued
+	b := batch(start)
+	b.Appends = []*messaging.Append{{Event: waiting}}
+	b.Enqueues = []*messaging.Enqueue{{Outgoing: scheduled}}
+	commit(t, s, b)
+	addIDs(t, s, 1000, 1000+3<<smallBits)
+	now := start.Add(30 * 24 * time.Hour)
+	commit(t, s, batch(now))
+	prune(t, s, now)
+	s.background.Wait()
+	if n := len(s.ids.segments); n != 0 {
+		t.Errorf("%d segments are left", n)
+	}
+	check := func() {
+		t.Helper()
+		again := *scheduled
+		again.ID = newID()
+		b := batch(now)
+		ev := *waiting
+		b.Appends = []*messaging.Append{{Event: &ev}}
+		b.Enqueues = []*messaging.Enqueue{{Outgoing: &again}}
+		commit(t, s, b)
+		if b.Appends[0].Fresh || again.Inserted || b.Enqueues[0].Existing == nil {
+			t.Errorf("the waiting event is new: %v, the scheduled key: %v", b.Appends[0].Fresh, again.Inserted)
+		}
+		if err := s.Verify(t.Context(), io.Discard); err != nil {
+			t.Errorf("Verify: %v", err)
+		}
+	}
+	check()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = openAt(t, path)
+	check()
 }
 
 func TestPruneForgetsSegments(t *testing.T) {

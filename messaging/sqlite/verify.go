@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 )
 
@@ -188,10 +189,7 @@ func (v *verifier) ids() error {
 			return v.find(wanted)
 		}
 	}
-	if err := v.each(2, want(kindEvent), `SELECT seq, id FROM events WHERE fate = 0`); err != nil {
-		return err
-	}
-	if err := v.each(2, want(kindKey), `SELECT seq, key FROM sends WHERE status IN (1, 2, 3) AND key IS NOT NULL`); err != nil {
+	if err := liveIDs(v.ctx, v.tx, want, math.MaxInt64); err != nil {
 		return err
 	}
 	if err := v.find(wanted); err != nil {
