@@ -12,15 +12,28 @@ import (
 // model is a store without any care for speed or size: it forgets nothing and looks
 // through everything. Stores are compared with it.
 type model struct {
+	// share gives conversations to instances; nil in a store of one owner.
+	share    share
 	events   []*modelEvent
 	sends    []*modelSend
 	attempts []*modelAttempt
 	early    []*messaging.Event // states without a send yet
 }
 
+// share says whose the conversations of a shared store are.
+type share interface {
+	// mine gives the conversation to the writer if nobody else has it, and says whether it
+	// is the writer's.
+	mine(messaging.Conversation) bool
+	// place journals an unfinished event, of which unheld says whether its writer has no
+	// room for it, and says whether the writer does not hold it.
+	place(e *modelEvent, unheld bool) bool
+}
+
 type modelEvent struct {
 	ev       *messaging.Event
 	finished bool
+	fate     messaging.Fate
 	retryAt  time.Time
 	attempt  int
 	ref      *messaging.SendRef
@@ -28,7 +41,9 @@ type modelEvent struct {
 
 type modelSend struct {
 	messaging.Send
+	seq      int64
 	status   messaging.Status
+	settled  bool // an attempt before the newest has decided it
 	attempts []*modelAttempt
 }
 
@@ -47,13 +62,10 @@ func (a *modelAttempt) undecided() bool {
 	return a.outcome == messaging.OutcomeOpen || a.outcome == messaging.OutcomeInDoubt
 }
 
-func (s *modelSend) taken() bool {
-	for _, a := range s.attempts {
-		if a.outcome == messaging.OutcomeAccepted {
-			return true
-		}
-	}
-	return false
+// released reports that the attempt was accepted and failed, and that its send was given
+// another try since.
+func (a *modelAttempt) released() bool {
+	return a.state.Terminal() && a.state != messaging.StateDelivered && a.state.Status() != a.send.status
 }
 
 // apply fills in the results of a batch as a right store does.
@@ -79,6 +91,58 @@ func (m *model) apply(b *messaging.Batch) {
 	for _, r := range b.Reports {
 		r.Merge = m.report(r, b.Now)
 	}
+	for _, v := range b.Revives {
+		m.revive(v)
+	}
+}
+
+// revive makes a dead letter live again, or lets it go.
+func (m *model) revive(v *messaging.Revive) {
+	v.Done, v.Event = false, nil
+	e := m.event(v.EventID)
+	if e == nil || !e.finished || e.fate != messaging.FateDead {
+		return
+	}
+	v.Done = true
+	if v.Drop {
+		e.fate = messaging.FateDropped
+		return
+	}
+	e.finished, e.fate, e.attempt, e.retryAt = false, messaging.FateRetry, 0, time.Time{}
+	if m.share != nil {
+		if v.Unheld = m.share.place(e, false); v.Unheld {
+			return
+		}
+	}
+	v.Event = e.loaded().Event
+}
+
+// redeliver queues a send again that an event made fail.
+func (m *model) redeliver(a *messaging.Append) {
+	r, res := a.Redeliver, a.Merge
+	if r == nil || res == nil || !res.Advanced || res.Status != messaging.StatusFailed && res.Status != messaging.StatusUndelivered {
+		return
+	}
+	at := m.attempt(func(at *modelAttempt) bool { return at.ID == res.Ref.Attempt })
+	s := at.send
+	if !at.newest() || s.settled || at.Number >= r.Attempts || !s.ExpiresAt.IsZero() && !r.At.Before(s.ExpiresAt) {
+		return
+	}
+	s.status, s.NotBefore = messaging.StatusQueued, r.At
+	res.Status = s.status
+	if m.share == nil || m.share.mine(s.Conversation()) {
+		res.Again = s.outgoing()
+	}
+}
+
+// outgoing is a queued send as it is loaded.
+func (s *modelSend) outgoing() *messaging.Outgoing {
+	out := &messaging.Outgoing{Send: s.Send, Status: s.status}
+	if n := len(s.attempts); n > 0 {
+		last := s.attempts[n-1].Attempt
+		out.Attempt = &last
+	}
+	return out
 }
 
 func (m *model) event(id string) *modelEvent {
@@ -110,7 +174,12 @@ func (m *model) append(a *messaging.Append) {
 	if a.Event.Kind == messaging.KindState {
 		if a.Merge = m.arrive(a.Event); a.Merge != nil {
 			e.ref = &a.Merge.Ref
+			m.redeliver(a)
 		}
+	}
+	a.Event.Seq = int64(len(m.events))
+	if m.share != nil && (a.Outcome == nil || a.Outcome.Fate == messaging.FateRetry) {
+		a.Unheld = m.share.place(e, a.Unheld)
 	}
 	m.conclude(e, false, a.Outcome)
 }
@@ -126,7 +195,7 @@ func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome) {
 	if late {
 		return
 	}
-	e.finished = o.Fate != messaging.FateRetry
+	e.finished, e.fate = o.Fate != messaging.FateRetry, o.Fate
 	if !e.finished {
 		e.retryAt, e.attempt = o.RetryAt, o.Attempt
 	}
@@ -139,16 +208,21 @@ func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome) {
 
 // insert returns the send that has the key already.
 func (m *model) insert(out *messaging.Outgoing) *modelSend {
-	out.Inserted = false
+	out.Inserted, out.Unheld = false, false
 	for _, s := range m.sends {
 		if out.Key != "" && s.Key == out.Key {
 			return s
 		}
 	}
 	out.Inserted = true
-	s := &modelSend{Send: out.Send, status: out.Status}
+	s := &modelSend{Send: out.Send, seq: int64(len(m.sends)) + 1, status: out.Status}
+	if m.share != nil && !s.status.Terminal() {
+		if out.Unheld = !m.share.mine(s.Conversation()); out.Unheld {
+			s.status = messaging.StatusQueued
+		}
+	}
 	m.sends = append(m.sends, s)
-	if out.Attempt != nil {
+	if out.Attempt != nil && !out.Unheld {
 		m.begin(s, out.Attempt)
 	}
 	return nil
@@ -178,7 +252,7 @@ func (m *model) claim(c *messaging.Claim) {
 
 // accept records that an attempt was accepted and what states say of it.
 func (m *model) accept(a *modelAttempt, messageID string, states ...messaging.State) *messaging.Merge {
-	before := a.send.status
+	before, released := a.send.status, a.released()
 	res := &messaging.Merge{Ref: messaging.SendRef{ID: a.send.ID, Attempt: a.ID, InReplyTo: a.send.InReplyTo}}
 	if a.outcome != messaging.OutcomeRejected {
 		a.outcome = messaging.OutcomeAccepted
@@ -204,7 +278,16 @@ func (m *model) accept(a *modelAttempt, messageID string, states ...messaging.St
 				a.state = s
 			}
 		}
-		a.send.status = a.state.Status()
+		s := a.send
+		newest := s.attempts[len(s.attempts)-1]
+		switch {
+		case released: // its send has gone on
+		case a == newest && s.settled:
+		case a != newest && newest.outcome == messaging.OutcomeAccepted && newest.state.Rank() >= a.state.Rank():
+			s.settled = true
+		default:
+			s.status, s.settled = a.state.Status(), a != newest
+		}
 	}
 	res.Outcome, res.Status = a.outcome, a.send.status
 	res.Advanced = a.send.status != before
@@ -237,7 +320,7 @@ func (m *model) report(r *messaging.Report, now time.Time) *messaging.Merge {
 	s, before := a.send, a.send.status
 	switch {
 	case a.undecided():
-		if a.newest() && !s.taken() && !s.status.Terminal() {
+		if a.newest() && !s.settled && !s.status.Terminal() {
 			if s.status = r.Status; s.status == messaging.StatusQueued {
 				s.NotBefore = r.NotBefore
 			}
@@ -255,17 +338,30 @@ func (m *model) report(r *messaging.Report, now time.Time) *messaging.Merge {
 	}
 }
 
+// loaded is an unfinished event as it is loaded.
+func (e *modelEvent) loaded() *messaging.Unfinished {
+	ev := *e.ev
+	ev.Attempt, ev.Send = e.attempt, e.ref
+	return &messaging.Unfinished{Event: &ev, RetryAt: e.retryAt}
+}
+
 // load answers a query for everything.
 func (m *model) load(now time.Time) *messaging.Work {
+	return m.loadOf(now, func(*modelEvent) bool { return true }, func(*modelSend) bool { return true })
+}
+
+// loadOf answers a query for some of it.
+func (m *model) loadOf(now time.Time, event func(*modelEvent) bool, send func(*modelSend) bool) *messaging.Work {
 	w := &messaging.Work{}
 	for _, e := range m.events {
-		if !e.finished {
-			ev := *e.ev
-			ev.Attempt, ev.Send = e.attempt, e.ref
-			w.Events = append(w.Events, &messaging.Unfinished{Event: &ev, RetryAt: e.retryAt})
+		if !e.finished && event(e) {
+			w.Events = append(w.Events, e.loaded())
 		}
 	}
 	for _, s := range m.sends {
+		if !send(s) {
+			continue
+		}
 		var a *modelAttempt
 		if n := len(s.attempts); n > 0 {
 			a = s.attempts[n-1]
@@ -276,14 +372,9 @@ func (m *model) load(now time.Time) *messaging.Work {
 				w.NextDue = s.NotBefore
 			}
 		case s.status == messaging.StatusQueued:
-			out := &messaging.Outgoing{Send: s.Send, Status: s.status}
-			if a != nil {
-				last := a.Attempt
-				out.Attempt = &last
-			}
-			w.Sends = append(w.Sends, out)
-		case a != nil && a.undecided() && !s.taken() && !s.status.Terminal():
-			w.Doubts = append(w.Doubts, &messaging.Doubt{Attempt: a.Attempt, Send: s.Send, Outcome: a.outcome, Since: a.since})
+			w.Sends = append(w.Sends, s.outgoing())
+		case a != nil && a.undecided() && !s.settled && !s.status.Terminal():
+			w.Doubts = append(w.Doubts, &messaging.Doubt{Seq: s.seq, Attempt: a.Attempt, Send: s.Send, Outcome: a.outcome, Since: a.since})
 		}
 	}
 	slices.SortStableFunc(w.Sends, func(a, b *messaging.Outgoing) int { return cmp.Compare(a.Priority, b.Priority) })
@@ -292,11 +383,14 @@ func (m *model) load(now time.Time) *messaging.Work {
 
 // many reports whether more than one attempt was made at a send. How such a send stands is
 // a matter of which attempt is asked, where a store keeps attempts only.
-func (m *model) many(id uuid.UUID) bool {
+func (m *model) many(id uuid.UUID) bool { return m.made(id) > 1 }
+
+// made is how many attempts were made at a send.
+func (m *model) made(id uuid.UUID) int {
 	for _, s := range m.sends {
 		if s.ID == id {
-			return len(s.attempts) > 1
+			return len(s.attempts)
 		}
 	}
-	return false
+	return 0
 }
