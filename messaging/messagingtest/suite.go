@@ -43,6 +43,9 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		{"Batch", batchTests},
 		{"Revive", reviveTests},
 		{"Redelivery", redeliveryTests},
+		{"Life", lifeTests},
+		{"Search", searchTests},
+		{"Forget", forgetTests},
 		{"Prune", pruneTests},
 	}
 	t.Run("Traits", func(t *testing.T) {
