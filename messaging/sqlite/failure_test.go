@@ -4,7 +4,10 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +59,7 @@ func events(t testing.TB, s *Store) []*messaging.Unfinished {
 	return w.Events
 }
 
+// TestFullDisk fills a database up to a limit of pages, which SQLite treats as a full disk.
 func TestFullDisk(t *testing.T) {
 	t.Parallel()
 	path := NewPath(t)
@@ -66,41 +70,110 @@ func TestFullDisk(t *testing.T) {
 	}
 	limit := func(pages int64) {
 		t.Helper()
+		if err := s.writable(); err != nil {
+			t.Fatal(err)
+		}
 		if _, err := s.w.one(fmt.Sprintf("PRAGMA max_page_count = %d", pages)); err != nil {
 			t.Fatal(err)
 		}
 	}
 	limit(pages + 50)
-	body := strings.Repeat("x", 4000)
-	taken := 0
+	full := func(err error) bool {
+		t.Helper()
+		if err == nil {
+			return false
+		}
+		if !errors.Is(err, messaging.ErrFull) || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "free some space") {
+			t.Fatalf("Commit: %v, want ErrFull that names the file and the mend", err)
+		}
+		return true
+	}
+	// An event, its send and a retry of another event: all of it or nothing.
+	var taken int64
 	var refused *messaging.Batch
 	for refused == nil {
 		b := batch(start)
-		b.Appends = []*messaging.Append{{Event: message(start, body)}, {Event: message(start, body)}}
-		switch err := s.Commit(t.Context(), b); {
-		case err == nil:
-			taken += 2
-		case errors.Is(err, messaging.ErrFull):
+		out := claimed(start, strings.Repeat("y", 3000))
+		b.Appends = []*messaging.Append{
+			{Event: message(start, strings.Repeat("x", 3000)), Outcome: &messaging.Outcome{Fate: messaging.FateDone, Sends: []*messaging.Outgoing{out}}},
+			{Event: message(start, strings.Repeat("x", 3000))},
+		}
+		if full(s.Commit(t.Context(), b)) {
 			refused = b
-			if !strings.Contains(err.Error(), path) {
-				t.Errorf("the error does not name the file: %v", err)
+		} else if taken++; taken > 200 {
+			t.Fatal("50 pages hold 200 batches of two pages and more")
+		}
+	}
+	half := func() {
+		t.Helper()
+		for table, each := range map[string]int64{"events": 2, "sends": 1} {
+			if n := count(t, s, `SELECT count(*) FROM `+table); n != taken*each {
+				t.Errorf("%d rows of %s, want %d", n, table, taken*each)
 			}
-		default:
-			t.Fatalf("Commit: %v, want ErrFull", err)
-		}
-		if taken > 200 {
-			t.Fatal("50 pages hold 200 bodies of a page")
 		}
 	}
-	if got := len(events(t, s)); got != taken {
-		t.Errorf("%d events are in the full journal, want %d", got, taken)
+	limit(pages + 50)
+	half()
+	for range 3 { // there is still no room
+		if !full(s.Commit(t.Context(), refused)) {
+			t.Fatal("Commit to the full disk succeeds")
+		}
+		limit(pages + 50)
+		half()
 	}
-	commit(t, s, refused) // on a connection of its own, which has no limit
-	if got := len(events(t, s)); got != taken+2 {
-		t.Errorf("%d events are in the journal once there is room, want %d", got, taken+2)
+	if n := int64(len(events(t, s))); n != taken {
+		t.Errorf("%d events can be read from the full journal, want %d", n, taken)
 	}
-	if !refused.Appends[0].Fresh || refused.Appends[0].Event.Seq == 0 {
-		t.Error("the event of the batch that was refused first is not fresh")
+	limit(pages + 100)
+	for range 2 { // the second time as a batch whose answer was lost
+		refused.Appends[0].Fresh = false
+		commit(t, s, refused)
+		if a := refused.Appends[0]; !a.Fresh || a.Event.Seq == 0 || !a.Outcome.Sends[0].Inserted {
+			t.Errorf("the batch that was refused first: Fresh %v, Seq %d, Inserted %v", a.Fresh, a.Event.Seq, a.Outcome.Sends[0].Inserted)
+		}
+	}
+	taken++
+	half()
+	if err := s.Verify(t.Context(), io.Discard); err != nil {
+		t.Errorf("Verify: %v", err)
+	}
+}
+
+// TestReadOnlyIsUnavailable commits on a connection that may not write, and where there is
+// no file any more. Neither blames the batch.
+func TestReadOnlyIsUnavailable(t *testing.T) {
+	t.Parallel()
+	path := NewPath(t)
+	s := openAt(t, path)
+	b := batch(start)
+	b.Appends = []*messaging.Append{{Event: message(start, "x")}}
+	unavailable := func() {
+		t.Helper()
+		err := s.Commit(t.Context(), b)
+		if !errors.Is(err, messaging.ErrUnavailable) || errors.Is(err, messaging.ErrFull) || !strings.Contains(err.Error(), path) {
+			t.Errorf("Commit: %v, want ErrUnavailable that names the file", err)
+		}
+		if s.w != nil {
+			t.Error("the connection is kept, though nobody knows what it holds")
+		}
+	}
+	if _, err := s.w.one("PRAGMA query_only = 1"); err != nil {
+		t.Fatal(err)
+	}
+	unavailable()
+	if runtime.GOOS != "windows" {
+		dir := filepath.Dir(path)
+		if err := os.Rename(dir, dir+"-away"); err != nil {
+			t.Fatal(err)
+		}
+		unavailable()
+		if err := os.Rename(dir+"-away", dir); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(t, s, b)
+	if !b.Appends[0].Fresh || len(events(t, s)) != 1 {
+		t.Error("the batch was not applied when it came again")
 	}
 }
 

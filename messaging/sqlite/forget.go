@@ -75,7 +75,7 @@ func (s *Store) strip(ctx context.Context, k kind, rows []int64) (changed, unfin
 	if err := ctx.Err(); err != nil {
 		return 0, 0, err
 	}
-	err = s.exclusively(func() error {
+	err = s.gently(func() error {
 		strip, err := s.w.prepare(`UPDATE ` + k.table + ` SET ` + k.strip + ` WHERE seq = ? AND NOT (` + k.live + `) AND (` + k.text + `)`)
 		if err != nil {
 			return err

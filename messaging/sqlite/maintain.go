@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 )
 
 // rebuildAfter is how many ids are added to a filter, beyond twice what it was built with,
@@ -234,7 +235,7 @@ func (s *Store) merge() (more bool, err error) {
 	}
 	var out []made
 	flush := func() error {
-		err := s.exclusively(func() error {
+		err := s.gently(func() error {
 			for _, r := range out {
 				if err := s.w.insertIDs.exec(r.key, r.entries); err != nil {
 					return err
@@ -317,11 +318,34 @@ func (s *Store) exclusively(f func() error) error {
 	return s.transact(f)
 }
 
+// restFor is how many times as long as it has written the background waits before it writes
+// again: commits keep four fifths of the writer's time, and merging needs far less than the
+// rest to keep up.
+const restFor = 4
+
+// gently is exclusively for what is in no hurry.
+func (s *Store) gently(f func() error) error {
+	var began time.Time
+	if err := s.exclusively(func() error {
+		began = time.Now()
+		return f()
+	}); err != nil {
+		return err
+	}
+	rest := time.NewTimer(restFor * time.Since(began))
+	defer rest.Stop()
+	select {
+	case <-rest.C:
+	case <-s.closing.Done():
+	}
+	return nil
+}
+
 // dropRows removes the rows of a segment that is in no list, a few at a time.
 func (s *Store) dropRows(segment int64) error {
 	for {
 		var gone int64
-		err := s.exclusively(func() (err error) {
+		err := s.gently(func() (err error) {
 			gone, err = s.w.count(`DELETE FROM ids WHERE key IN (SELECT key FROM ids WHERE key >= ? AND key < ? LIMIT ?)`,
 				segment<<keyBits, (segment+1)<<keyBits, int64(mergeRows))
 			return err
