@@ -2,6 +2,7 @@ package geo
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -113,16 +114,23 @@ type Rule struct {
 	Source  string
 }
 
-// Rules lists the rules in a fixed order.
-func Rules() []Rule {
+// Rules lists the rules that the Gate keeps, in a fixed order.
+func (g *Gate) Rules() []Rule {
 	const source = "practice against traffic pumping; NANPA, CNA and ITU-T E.164 assignments"
-	return []Rule{
-		{
-			"geography.own", "only to the country of the number that sends; toll-free numbers and short codes: United States and Canada; " +
-				"the United States include their territories",
-			Version, Date, source,
-		},
-		{"geography.configured", "also to the countries that are configured", Version, Date, "the operator's configuration"},
-		{"geography.unknown", "never to short codes, premium numbers and codes that nobody was assigned", Version, Date, source},
+	list := []Rule{{
+		"geography.own", "only to the country of the number that sends; toll-free numbers and short codes: United States and Canada; " +
+			"the United States include their territories",
+		Version, Date, source,
+	}}
+	var names []string
+	for _, e := range world.all {
+		if g.allowed[e.id] && e != &northAmerica {
+			names = append(names, e.name)
+		}
 	}
+	if len(names) > 0 {
+		slices.Sort(names)
+		list = append(list, Rule{"geography.configured", "also to " + strings.Join(names, ", "), Version, Date, "the operator's configuration"})
+	}
+	return append(list, Rule{"geography.unknown", "never to short codes, premium numbers and codes that nobody was assigned", Version, Date, source})
 }

@@ -213,8 +213,20 @@ func TestGate(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	t.Parallel()
+	g, err := New([]string{"GB", "DE", "US"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rules := g.Rules()
+	if want := "also to American Samoa, Germany, Guam, Northern Mariana Islands, Puerto Rico, US Virgin Islands, United Kingdom, United States"; len(rules) != 3 || rules[1].Text != want {
+		t.Errorf("got %+v, want %q", rules, want)
+	}
+	none, err := New(nil)
+	if err != nil || len(none.Rules()) != 2 {
+		t.Errorf("without configuration: %+v, %v", none.Rules(), err)
+	}
 	ids := map[string]bool{}
-	for _, r := range Rules() {
+	for _, r := range rules {
 		if ids[r.ID] || r.Text == "" || r.Source == "" || r.Version == "" || r.Date == "" {
 			t.Errorf("incomplete or twice: %+v", r)
 		}

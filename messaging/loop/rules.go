@@ -1,5 +1,7 @@
 package loop
 
+import "fmt"
+
 // Version is the version of the rules, and Date the day on which they were last considered.
 const (
 	Version = "2026-11"
@@ -19,12 +21,12 @@ type Rule struct {
 func Rules() []Rule {
 	const source = "practice: people are always answered, machines never for long"
 	list := []Rule{
-		{ID: "loop.turnaround", Text: "no replies to who answers ours within 2 seconds 5 times running"},
-		{ID: "loop.echo", Text: "no replies to who sends our own text back 3 times running"},
-		{ID: "loop.repeat", Text: "no reply to the same text the 6th time running, none 10 minutes after the one before"},
+		{ID: "loop.turnaround", Text: fmt.Sprintf("no replies to who answers ours within %v %d times running", FastTurn, FastTurns)},
+		{ID: "loop.echo", Text: fmt.Sprintf("no replies to who sends our own text back %d times running", Echoes)},
+		{ID: "loop.repeat", Text: fmt.Sprintf("no reply to the same text %d times running, none %v after the one before", Repeats, RepeatGap)},
 		{ID: "loop.own_number", Text: "no replies to our own numbers"},
-		{ID: "loop.cap", Text: "at most 30 replies in 60 seconds in one conversation"},
-		{ID: "duplicate_content", Text: "what is no reply is not sent with the same text to the same number within 10 minutes"},
+		{ID: "loop.cap", Text: fmt.Sprintf("at most %d replies in %v in one conversation", MostReplies, CapWindow)},
+		{ID: "duplicate_content", Text: fmt.Sprintf("what is no reply is not sent with the same text to the same number within %v", DuplicateWindow)},
 	}
 	for i := range list {
 		list[i].Version, list[i].Date, list[i].Source = Version, Date, source

@@ -271,8 +271,14 @@ func TestTooLarge(t *testing.T) {
 	t.Parallel()
 	body := bytes.Repeat([]byte("x"), 1001)
 	h := newHost(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/chunked" {
+		switch r.URL.Path {
+		case "/chunked":
 			w.(http.Flusher).Flush() // no Content-Length
+		case "/announced":
+			w.Header().Set("Content-Length", "1001")
+			w.(http.Flusher).Flush()
+			<-r.Context().Done() // whoever waits for the body waits in vain
+			return
 		}
 		if r.URL.Path == "/fits" {
 			w.Write(body[:1000])
@@ -280,8 +286,8 @@ func TestTooLarge(t *testing.T) {
 		}
 		w.Write(body)
 	})
-	f := newFetcher(t, Config{MaxBytes: 1000}, h)
-	for _, path := range []string{"/", "/chunked"} {
+	f := newFetcher(t, Config{MaxBytes: 1000, Timeout: 5 * time.Second}, h)
+	for _, path := range []string{"/", "/chunked", "/announced"} {
 		if _, err := f.Open(t.Context(), h.URL+path); !errors.Is(err, ErrTooLarge) {
 			t.Errorf("%s: got %v", path, err)
 		}
@@ -456,6 +462,9 @@ func TestSweep(t *testing.T) {
 	}
 	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half a file of a dead process was kept: %v", err)
+	}
+	if notes, err := os.ReadDir(filepath.Join(f.cfg.Dir, "urls")); err != nil || len(notes) != 2 {
+		t.Errorf("%d notes were kept of two files; %v", len(notes), err)
 	}
 	for i, fetched := range []int32{5, 6, 6, 6} {
 		file, err := f.Open(t.Context(), fmt.Sprintf("%s/%d", h.URL, i))

@@ -671,17 +671,51 @@ func TestClassesAreThoseOfNumbers(t *testing.T) {
 
 func TestRules(t *testing.T) {
 	t.Parallel()
-	ids := map[string]bool{}
-	for _, r := range Rules() {
-		if ids[r.ID] || r.Text == "" || r.Source == "" || r.Version == "" || r.Date == "" {
-			t.Errorf("incomplete or twice: %+v", r)
+	texts := func(l Limits) map[string]Rule {
+		m := map[string]Rule{}
+		for _, r := range newPacer(t, l).Rules() {
+			if _, twice := m[r.ID]; twice || r.Text == "" || r.Source == "" || r.Version == "" || r.Date == "" {
+				t.Errorf("incomplete or twice: %+v", r)
+			}
+			m[r.ID] = r
 		}
-		ids[r.ID] = true
+		return m
+	}
+	def := texts(Limits{})
+	for id, want := range map[string]string{
+		"pace.10dlc": "US long codes: 4 segments per second", "pace.canada": "Canadian long codes: 1 segment per second",
+		"daily_cap.tmobile":       "10DLC numbers in no campaign: 2000 segments of bulk a day, until midnight of America/Los_Angeles",
+		"frequency_cap.marketing": "3 marketing texts to a person in 24h",
+	} {
+		if def[id].Text != want || def[id].Source == operator {
+			t.Errorf("%s: got %+v, want %q and its source", id, def[id], want)
+		}
 	}
 	for _, id := range classRules {
-		if !ids[id] {
+		if def[id].ID == "" {
 			t.Errorf("%s is not on the sheet", id)
 		}
+	}
+	own := texts(Limits{
+		Classes: map[Class]Rate{TollFree: {20, time.Second}}, Number: Rate{90, 90 * time.Second}, Space: Rate{100, time.Minute},
+		Campaigns: []Campaign{{ID: "C", Rate: Rate{1, time.Hour}, Tier: "T", Daily: -1}}, Daily: -1,
+		Caps: []Cap{{"notification", 5, 90 * time.Minute}}, Budget: Budget{Segments: 10, Messages: 5},
+	})
+	for id, want := range map[string]string{
+		"pace.tollfree": "toll-free numbers: 20 segments per second", "pace.number": "each number: 90 segments per 1m30s",
+		"pace.space": "all numbers together: 100 segments per minute", "pace.campaign": "campaign C: 1 segment per 1h",
+		"frequency_cap.notification": "5 notification texts to a person in 1h30m", "budget.segments": "10 segments a day, UTC time",
+		"budget.messages": "5 messages a day, UTC time",
+	} {
+		if own[id].Text != want || own[id].Source != operator {
+			t.Errorf("%s: got %+v, want %q and the operator", id, own[id], want)
+		}
+	}
+	if want := "campaign C of tier T, to AT&T: 75 segments per minute of SMS, 50 segments per minute of MMS"; own["pace.campaign.att"].Text != want {
+		t.Errorf("got %q, want %q", own["pace.campaign.att"].Text, want)
+	}
+	if _, ok := own["daily_cap.tmobile"]; ok {
+		t.Error("a cap that is off is on the sheet")
 	}
 }
 
