@@ -3,7 +3,10 @@ package contexts
 import (
 	"context"
 	"fmt"
+	"reflect"
+	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -102,7 +105,7 @@ func (r *Router) OnMessage(h messaging.Handler) {
 		if rt.message != nil {
 			panic(fmt.Sprintf("contexts: context %q has two OnMessage: chain them with middleware, one handler ends the chain", r.context))
 		}
-		rt.message = compose(r.middleware, h)
+		rt.message = compose(r.middleware, messaging.Named(nameOf(h), h))
 		rt.walk = append(rt.walk, r.entry(messaging.KindMessage, h, rt.message))
 	})
 }
@@ -113,7 +116,7 @@ func (r *Router) OnMessage(h messaging.Handler) {
 func (r *Router) OnState(h messaging.Handler, only ...messaging.State) {
 	r.checkHandler("OnState", h)
 	r.register("OnState", func(rt *route) {
-		chain := compose(r.middleware, h)
+		chain := compose(r.middleware, messaging.Named(nameOf(h), h))
 		if len(only) == 0 {
 			if rt.anyState != nil {
 				panic(fmt.Sprintf("contexts: context %q has two OnState without a state: name the states of one of them", r.context))
@@ -247,6 +250,17 @@ func (r *Router) checkMiddleware(mw []messaging.Middleware) {
 			panic(fmt.Sprintf("contexts: middleware %d of %d%s is nil", i+1, len(mw), r.where()))
 		}
 	}
+}
+
+// nameOf is how the journal calls a handler that decided: a function by its name, anything
+// else by its type.
+func nameOf(h messaging.Handler) string {
+	f, ok := h.(messaging.HandlerFunc)
+	if !ok {
+		return fmt.Sprintf("%T", h)
+	}
+	name := runtime.FuncForPC(reflect.ValueOf(f).Pointer()).Name()
+	return name[strings.LastIndexByte(name, '/')+1:]
 }
 
 // compose wraps h from the back, so that the first middleware is the outermost.

@@ -68,10 +68,20 @@ func (b *builder) chain(items []HandlerConfig, kind messaging.Kind, env handlers
 			continue // was reported when it was decoded
 		}
 		if mw := b.item(item, kind, env); mw != nil {
-			chain = append(chain, mw)
+			chain = append(chain, named(item, mw))
 		}
 	}
 	return chain
+}
+
+// named gives a link of a chain its place in the configuration for a name, under which the
+// journal shows who decided.
+func named(item HandlerConfig, mw messaging.Middleware) messaging.Middleware {
+	name := item.key + "." + item.Name
+	if parts := strings.SplitN(name, ".", 3); len(parts) == 3 { // the context is known
+		name = parts[2]
+	}
+	return func(next messaging.Handler) messaging.Handler { return messaging.Named(name, mw(next)) }
 }
 
 func (b *builder) item(item HandlerConfig, kind messaging.Kind, env handlers.Env) messaging.Middleware {
@@ -296,9 +306,10 @@ func (c *Config) addContexts(r *contexts.Router, log *slog.Logger) error {
 		messages, states := b.context(c, name, log)
 		r.Context(name, func(r *contexts.Router) {
 			// Who is through all handlers wanted nothing: the event is complete.
-			r.With(messages...).OnMessage(handlers.Ignore())
+			nobody := messaging.Named("", handlers.Ignore())
+			r.With(messages...).OnMessage(nobody)
 			if len(states) > 0 {
-				r.With(states...).OnState(handlers.Ignore())
+				r.With(states...).OnState(nobody)
 			}
 		})
 	}

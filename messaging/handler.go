@@ -57,6 +57,23 @@ func IsInstant(h Handler) bool {
 	return ok && i.Instant()
 }
 
+// Named gives a handler the name under which the journal shows it when it decides; see
+// [Entered]. It is as pure as h is.
+func Named(name string, h Handler) Handler { return named{name, h} }
+
+type named struct {
+	name string
+	h    Handler
+}
+
+func (n named) HandleEvent(ctx context.Context, w Responder, ev *Event) error {
+	Entered(w, n.name)
+	return n.h.HandleEvent(ctx, w, ev)
+}
+
+// Instant implements messaging.Instant.
+func (n named) Instant() bool { return IsInstant(n.h) }
+
 type dropError struct{ err error }
 
 func (e *dropError) Error() string { return "drop: " + e.err.Error() }
