@@ -128,9 +128,9 @@ func (m *model) redeliver(a *messaging.Append) {
 	if !at.newest() || s.settled || at.Number >= r.Attempts || !s.ExpiresAt.IsZero() && !r.At.Before(s.ExpiresAt) {
 		return
 	}
+	mine := m.share == nil || m.share.mine(s.Conversation())
 	s.status, s.NotBefore = messaging.StatusQueued, r.At
-	res.Status = s.status
-	if m.share == nil || m.share.mine(s.Conversation()) {
+	if res.Status = s.status; mine {
 		res.Again = s.outgoing()
 	}
 }
@@ -169,7 +169,7 @@ func (m *model) append(a *messaging.Append) {
 		m.conclude(nil, true, a.Outcome)
 		return
 	}
-	e := &modelEvent{ev: a.Event}
+	e := &modelEvent{ev: a.Event, finished: a.Outcome != nil && a.Outcome.Fate != messaging.FateRetry}
 	m.events = append(m.events, e)
 	if a.Event.Kind == messaging.KindState {
 		if a.Merge = m.arrive(a.Event); a.Merge != nil {
@@ -178,7 +178,7 @@ func (m *model) append(a *messaging.Append) {
 		}
 	}
 	a.Event.Seq = int64(len(m.events))
-	if m.share != nil && (a.Outcome == nil || a.Outcome.Fate == messaging.FateRetry) {
+	if m.share != nil && !e.finished {
 		a.Unheld = m.share.place(e, a.Unheld)
 	}
 	m.conclude(e, false, a.Outcome)

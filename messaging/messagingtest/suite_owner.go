@@ -152,7 +152,9 @@ var ownerTests = []sharedTest{
 			a.commit(settle(left, done()))
 			end()
 			b.wantUnheld("after the "+u.name, b.messageFrom(p, "mine"), false)
-			c.wantUnheld("the new owner's", c.messageFrom(p, "not mine"), true)
+			last := c.messageFrom(p, "not mine")
+			c.wantUnheld("the new owner's", last, true)
+			b.commit(settle(last, done()))
 		}
 	}},
 	{"FinishedKeepsNothing", 2, func(ws []*world) {

@@ -277,7 +277,10 @@ func sameEvent(ws []*world) {
 			out := w.queued("answer")
 			out.Key = ev.ID + "#0"
 			a := addEarly(again(ev), done(out))
-			return w.try(a) && a.Fresh && out.Inserted
+			if w.try(a) && a.Fresh != out.Inserted {
+				w.Errorf("Fresh is %v, Inserted of its send is %v", a.Fresh, out.Inserted)
+			}
+			return a.Fresh
 		}
 	})
 }

@@ -112,8 +112,9 @@ func (w *world) bequeath() *estate {
 		queued: to(w.queued("queued"), person(2)), open: to(w.claimed("open"), person(2)), doubted: to(w.claimed("doubted"), person(3)),
 		conversations: 3,
 	}
-	w.commit(hold(e.held), hold(e.retried), enqueue(e.queued), enqueue(e.open), enqueue(e.doubted), addEarly(w.messageFrom(person(4), "idle"), done()))
-	w.commit(add(e.unheld), settle(e.retried, retry(w.now.Add(time.Minute), 3)), inDoubt(e.doubted))
+	idle := w.messageFrom(person(4), "idle")
+	w.commit(hold(e.held), hold(e.retried), enqueue(e.queued), enqueue(e.open), enqueue(e.doubted), hold(idle))
+	w.commit(add(e.unheld), settle(idle, done()), settle(e.retried, retry(w.now.Add(time.Minute), 3)), inDoubt(e.doubted))
 	e.doubtedAt = w.now
 	return e
 }

@@ -1,0 +1,433 @@
+package messagingtest
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// sharedData is a journal in memory that several instances share: the model, with a lock.
+type sharedData struct {
+	mu        sync.Mutex
+	model     model
+	owners    map[messaging.Conversation]uuid.UUID
+	holders   map[*modelEvent]uuid.UUID
+	instances map[uuid.UUID]time.Time // when the lease of each that lives runs out
+	gone      map[uuid.UUID]bool      // was declared dead
+	watches   map[uuid.UUID]map[*func()]bool
+	batches   map[uuid.UUID]*messaging.Batch // with their results
+	batch     *messaging.Batch               // under way
+	told      map[uuid.UUID]bool             // by the batch
+	wrong     string
+}
+
+const (
+	shortLease  = 500 * time.Millisecond
+	shortMargin = 250 * time.Millisecond
+)
+
+// sharedStore is one instance's access to it. It is wrong in one way, which the suite must
+// notice, if the data say so.
+type sharedStore struct{ *sharedData }
+
+func newSharedStore(wrong string) *sharedStore {
+	d := &sharedData{
+		owners: map[messaging.Conversation]uuid.UUID{}, holders: map[*modelEvent]uuid.UUID{},
+		instances: map[uuid.UUID]time.Time{}, gone: map[uuid.UUID]bool{},
+		watches: map[uuid.UUID]map[*func()]bool{}, batches: map[uuid.UUID]*messaging.Batch{}, wrong: wrong,
+	}
+	d.model.share = d
+	return &sharedStore{d}
+}
+
+func (s *sharedStore) Traits() messaging.Traits {
+	return messaging.Traits{Name: "shared", Durable: true, Shared: true}
+}
+
+func (s *sharedStore) Close() error { return nil }
+
+func (s *sharedStore) Prune(context.Context, time.Time) (int64, error) { return 0, nil }
+
+func (d *sharedData) is(wrong string) bool { return d.wrong == wrong }
+
+// alive reports whether an instance was neither declared dead nor has left.
+func (d *sharedData) alive(owner uuid.UUID) bool { _, ok := d.instances[owner]; return ok }
+
+// busy reports whether something of a conversation is unfinished, but for one event.
+func (d *sharedData) busy(c messaging.Conversation, but *modelEvent) bool {
+	for _, e := range d.model.events {
+		if e != but && !e.finished && e.ev.Conversation() == c {
+			return true
+		}
+	}
+	for _, s := range d.model.sends {
+		if s.Conversation() != c {
+			continue
+		}
+		switch s.status {
+		case messaging.StatusQueued:
+			return !d.is("a queued send keeps nothing")
+		case messaging.StatusSending:
+			return !d.is("a claimed send keeps nothing")
+		case messaging.StatusInDoubt:
+			return !d.is("a doubt keeps nothing")
+		}
+	}
+	return false
+}
+
+// mine implements share.
+func (d *sharedData) mine(c messaging.Conversation) bool { return d.take(c, nil) }
+
+func (d *sharedData) take(c messaging.Conversation, with *modelEvent) bool {
+	owner, writer := d.owners[c], d.batch.Owner
+	if owner == writer {
+		return true
+	}
+	take := !d.busy(c, with)
+	if d.is("an idle conversation stays with its owner") {
+		take = owner == uuid.Nil
+	}
+	if !d.alive(owner) && !d.is("an append takes nothing from the gone") {
+		take = true
+	}
+	if take || d.is("everybody owns everything") {
+		d.owners[c] = writer
+		return true
+	}
+	d.told[owner] = true
+	return false
+}
+
+// place implements share.
+func (d *sharedData) place(e *modelEvent, unheld bool) bool {
+	c := e.ev.Conversation()
+	mine := d.take(c, e)
+	for _, o := range d.model.events {
+		if o != e && !o.finished && o.ev.Conversation() == c && d.holders[o] != d.owners[c] && !d.is("an append overtakes what waits") {
+			unheld = true
+		}
+	}
+	if mine && !unheld {
+		d.holders[e] = d.batch.Owner
+	} else {
+		delete(d.holders, e)
+	}
+	return !mine || unheld
+}
+
+func (s *sharedStore) Commit(ctx context.Context, b *messaging.Batch) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("commit: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone[b.Owner] && !s.is("the dead write") {
+		return messaging.ErrFenced
+	}
+	if !s.alive(b.Owner) && !s.is("a commit does not join") {
+		s.instances[b.Owner] = time.Now().Add(shortLease)
+	}
+	if b.ID != uuid.Nil {
+		if before := s.batches[b.ID]; before != nil {
+			restore(b, before)
+			return nil
+		}
+	}
+	s.batch, s.told = b, map[uuid.UUID]bool{}
+	if s.is("the same event is fresh for all") {
+		for _, a := range b.Appends {
+			a.Event.ID += b.Owner.String()
+		}
+	}
+	s.model.apply(b)
+	s.batches[b.ID] = snapshot(b)
+	if !s.is("nobody is told") {
+		for owner := range s.told {
+			s.tell(owner)
+		}
+	}
+	return nil
+}
+
+// tell calls who watches for an owner.
+func (d *sharedData) tell(owner uuid.UUID) {
+	for f := range d.watches[owner] {
+		(*f)()
+	}
+}
+
+// snapshot copies a batch with its results.
+func snapshot(b *messaging.Batch) *messaging.Batch {
+	c := &messaging.Batch{}
+	for _, a := range b.Appends {
+		n := *a
+		ev := *a.Event
+		n.Event, n.Outcome, n.Merge = &ev, snapshotOutcome(a.Outcome), snapshotMerge(a.Merge)
+		c.Appends = append(c.Appends, &n)
+	}
+	for _, x := range b.Settles {
+		n := *x
+		n.Outcome = snapshotOutcome(x.Outcome)
+		c.Settles = append(c.Settles, &n)
+	}
+	for _, q := range b.Enqueues {
+		c.Enqueues = append(c.Enqueues, &messaging.Enqueue{Outgoing: copied(q.Outgoing), Existing: copied(q.Existing)})
+	}
+	for _, x := range b.Claims {
+		c.Claims = append(c.Claims, copied(x))
+	}
+	for _, r := range b.Reports {
+		n := *r
+		n.Merge = snapshotMerge(r.Merge)
+		c.Reports = append(c.Reports, &n)
+	}
+	for _, v := range b.Revives {
+		n := *v
+		n.Event = copied(v.Event)
+		c.Revives = append(c.Revives, &n)
+	}
+	return c
+}
+
+func snapshotMerge(m *messaging.Merge) *messaging.Merge {
+	if m = copied(m); m != nil && m.Again != nil {
+		m.Again = copied(m.Again)
+		m.Again.Attempt = copied(m.Again.Attempt)
+	}
+	return m
+}
+
+func snapshotOutcome(o *messaging.Outcome) *messaging.Outcome {
+	if o = copied(o); o != nil {
+		var sends []*messaging.Outgoing
+		for _, out := range o.Sends {
+			sends = append(sends, copied(out))
+		}
+		o.Sends = sends
+	}
+	return o
+}
+
+// restore fills in the results that a batch had.
+func restore(b, had *messaging.Batch) {
+	had = snapshot(had)
+	outcome := func(o, had *messaging.Outcome) {
+		if o != nil {
+			for i, out := range o.Sends {
+				out.Inserted, out.Unheld = had.Sends[i].Inserted, had.Sends[i].Unheld
+			}
+		}
+	}
+	for i, a := range b.Appends {
+		h := had.Appends[i]
+		a.Fresh, a.Unheld, a.Merge = h.Fresh, h.Unheld, h.Merge
+		if a.Fresh {
+			a.Event.Seq = h.Event.Seq
+		}
+		outcome(a.Outcome, h.Outcome)
+	}
+	for i, x := range b.Settles {
+		x.Lost = had.Settles[i].Lost
+		outcome(x.Outcome, had.Settles[i].Outcome)
+	}
+	for i, q := range b.Enqueues {
+		h := had.Enqueues[i]
+		q.Outgoing.Inserted, q.Outgoing.Unheld, q.Existing = h.Outgoing.Inserted, h.Outgoing.Unheld, h.Existing
+	}
+	for i, c := range b.Claims {
+		c.Granted = had.Claims[i].Granted
+	}
+	for i, r := range b.Reports {
+		r.Merge = had.Reports[i].Merge
+	}
+	for i, v := range b.Revives {
+		h := had.Revives[i]
+		v.Done, v.Event, v.Unheld = h.Done, h.Event, h.Unheld
+	}
+}
+
+func (s *sharedStore) Load(ctx context.Context, q messaging.Query) (*messaging.Work, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, fmt.Errorf("load: %w", err)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	all := s.is("everybody loads everything")
+	w := s.model.loadOf(q.Now, func(e *modelEvent) bool {
+		held := s.holders[e] == q.Owner && !s.is("what is held is loaded too")
+		return all || s.owners[e.ev.Conversation()] == q.Owner && !held && e.ev.Seq > q.AfterSeq
+	}, func(d *modelSend) bool { return all || s.owners[d.Conversation()] == q.Owner })
+	if s.is("the newest is loaded first") {
+		slices.SortFunc(w.Events, func(a, b *messaging.Unfinished) int { return cmp.Compare(b.Event.Seq, a.Event.Seq) })
+	}
+	w.Doubts = slices.DeleteFunc(w.Doubts, func(d *messaging.Doubt) bool { return d.Seq <= q.AfterDoubt })
+	return &messaging.Work{
+		Events: some(w.Events, q.Events, q.Limit), Sends: some(w.Sends, q.Sends, q.Limit),
+		Doubts: some(w.Doubts, q.Doubts, q.Limit), NextDue: w.NextDue,
+	}, nil
+}
+
+func some[T any](all []T, wanted bool, limit int) []T {
+	if !wanted {
+		return nil
+	}
+	return all[:min(len(all), limit)]
+}
+
+func (s *sharedStore) Renew(_ context.Context, owner uuid.UUID) (messaging.Lease, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone[owner] && !s.is("the dead rise") {
+		return messaging.Lease{}, messaging.ErrFenced
+	}
+	now := time.Now()
+	s.instances[owner] = now.Add(shortLease)
+	l := messaging.Lease{Until: now.Add(shortLease)}
+	for c, o := range s.owners {
+		until, lives := s.instances[o]
+		lapsed := lives && !s.is("nobody is told of the dead") && now.After(until.Add(shortMargin))
+		if (!lives || lapsed) && s.busy(c, nil) {
+			l.Orphans = true
+		}
+	}
+	if s.is("a lease lasts for ever") {
+		l.Until = now.Add(time.Hour)
+	}
+	return l, nil
+}
+
+func (s *sharedStore) TakeOver(_ context.Context, owner uuid.UUID) (n int, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.gone[owner] {
+		return 0, messaging.ErrFenced
+	}
+	for o, until := range s.instances {
+		if o != owner && (time.Now().After(until.Add(shortMargin)) || s.is("the living are declared dead")) {
+			delete(s.instances, o)
+			s.gone[o] = true
+		}
+	}
+	for c, o := range s.owners {
+		if s.alive(o) || !s.busy(c, nil) && !s.is("idle conversations are counted") {
+			continue
+		}
+		if n == 3 {
+			return n, nil // a bounded number
+		}
+		n++
+		s.owners[c] = owner
+		if s.is("what the dead held stays held") {
+			for e, h := range s.holders {
+				if h == o {
+					s.holders[e] = owner
+				}
+			}
+		}
+	}
+	return n, nil
+}
+
+func (s *sharedStore) Leave(_ context.Context, owner uuid.UUID) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.is("a leave gives nothing") {
+		return nil
+	}
+	delete(s.instances, owner)
+	if !s.is("nobody is told of a leave") {
+		for o := range s.watches {
+			s.tell(o)
+		}
+	}
+	return nil
+}
+
+func (s *sharedStore) Watch(ctx context.Context, owner uuid.UUID, f func()) error {
+	s.mu.Lock()
+	if s.watches[owner] == nil {
+		s.watches[owner] = map[*func()]bool{}
+	}
+	s.watches[owner][&f] = true
+	s.mu.Unlock()
+	f()
+	if s.is("a watch never ends") {
+		ctx = context.Background()
+	}
+	<-ctx.Done()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.watches[owner], &f)
+	return ctx.Err()
+}
+
+// wrongVariable names the environment variable that makes TestShared run on a wrong store.
+const wrongVariable = "MESSAGINGTEST_WRONG"
+
+func sharedFeatures() Features {
+	return Features{
+		Another: func(_ *testing.T, s messaging.Store) messaging.Store {
+			return &sharedStore{s.(*sharedStore).sharedData}
+		},
+		Lease: shortLease + shortMargin,
+	}
+}
+
+// TestShared runs the tests of instances on a right store.
+func TestShared(t *testing.T) {
+	testShared(t, func(*testing.T) messaging.Store { return newSharedStore(os.Getenv(wrongVariable)) }, sharedFeatures())
+}
+
+// TestSharedNoticesWhatIsWrong runs tests on stores that break one promise each.
+func TestSharedNoticesWhatIsWrong(t *testing.T) {
+	t.Parallel()
+	if testing.Short() {
+		t.Skip("runs this program once for each promise")
+	}
+	for wrong, test := range map[string]string{
+		"the same event is fresh for all":           "Race/SameEvent",
+		"everybody owns everything":                 "Owner/FirstAppenderOwns",
+		"a queued send keeps nothing":               "Owner/UnfinishedKeepsTheConversation",
+		"a claimed send keeps nothing":              "Owner/UnfinishedKeepsTheConversation",
+		"a doubt keeps nothing":                     "Owner/UnfinishedKeepsTheConversation",
+		"an idle conversation stays with its owner": "Owner/FinishedKeepsNothing",
+		"an append overtakes what waits":            "Owner/NothingOvertakesWhatWaits",
+		"everybody loads everything":                "Owner/ForeignSendsAreLeftToTheOwner",
+		"what is held is loaded too":                "Owner/FirstAppenderOwns",
+		"the newest is loaded first":                "Owner/NothingOvertakesWhatHasNoRoom",
+		"nobody is told":                            "Watch/OfAnEvent",
+		"nobody is told of a leave":                 "Watch/OfALeave",
+		"a watch never ends":                        "Watch/EndsWithItsContext",
+		"a leave gives nothing":                     "Leave/OthersTakeOverAtOnce",
+		"idle conversations are counted":            "Leave/OthersTakeOverAtOnce",
+		"what the dead held stays held":             "Leave/OthersTakeOverAtOnce",
+		"an append takes nothing from the gone":     "Leave/AppendTakesFromTheGone",
+		"a commit does not join":                    "Leave/CommitJoins",
+		"the living are declared dead":              "Death/TheLivingIsLeftAlone",
+		"the dead write":                            "Death/TheDeadIsFenced",
+		"the dead rise":                             "Death/TheDeadIsFenced",
+		"nobody is told of the dead":                "Death/TheDeadIsFenced",
+		"a lease lasts for ever":                    "Death/LeaseLastsFromTheAsking",
+	} {
+		t.Run(wrong, func(t *testing.T) {
+			t.Parallel()
+			run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestShared$/^"+strings.ReplaceAll(test, "/", "$/^")+"$")
+			run.Env = append(os.Environ(), wrongVariable+"="+wrong)
+			out, err := run.CombinedOutput()
+			if err == nil || !strings.Contains(string(out), "--- FAIL: TestShared/"+test) {
+				t.Errorf("%s does not fail on a store where %s: %v\n%s", test, wrong, err, out)
+			}
+		})
+	}
+}
