@@ -3,6 +3,8 @@ package loop
 import (
 	"fmt"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -306,6 +308,30 @@ func TestDuplicatesOverGenerations(t *testing.T) {
 	}
 	if n := len(d.young) + len(d.old); n > 20 {
 		t.Errorf("%d are remembered", n)
+	}
+}
+
+func TestManyGoroutines(t *testing.T) {
+	t.Parallel()
+	b, d := New(Config{Conversations: 10}), NewDuplicates(0)
+	var replies, sends atomic.Int32
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 100 {
+				if b.Reply(start, conv, "x").OK {
+					replies.Add(1)
+				}
+				b.Inbound(start, Conv{"a", fmt.Sprint(i % 9)}, "hi")
+				if d.Ask(start, fmt.Sprint(g, i), "+1", fmt.Sprint("text ", i%10)).OK {
+					sends.Add(1)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if replies.Load() != MostReplies || sends.Load() != 10 {
+		t.Errorf("%d replies and %d sends, want %d and 10", replies.Load(), sends.Load(), MostReplies)
 	}
 }
 

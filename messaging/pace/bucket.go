@@ -126,6 +126,9 @@ func (b *bucket) take(now int64, n int, urgent bool) {
 	b.sum += n
 	b.free = max(b.free, now) + b.cost(n)
 	if !urgent {
+		if now-b.urgent >= int64(replying) {
+			b.bulk = now // what left at the full rate is no debt
+		}
 		b.bulk = max(b.bulk, now) + b.cost(n)*5/4
 		return
 	}

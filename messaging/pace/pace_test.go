@@ -3,6 +3,8 @@ package pace
 import (
 	"math/rand/v2"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -143,7 +145,7 @@ func TestBulkAloneUsesTheWholeRate(t *testing.T) {
 func TestNoWindowIsExceeded(t *testing.T) {
 	t.Parallel()
 	for class, r := range DefaultClasses() {
-		for seed := range uint64(20) {
+		for seed := range uint64(8) {
 			p := newPacer(t, Limits{Daily: -1})
 			rnd := rand.New(rand.NewPCG(seed, 3))
 			var list []queued
@@ -241,6 +243,24 @@ func TestBulkLeavesRoomWhileRepliesArrive(t *testing.T) {
 	}
 }
 
+func TestAReplyDoesNotStopBulkForLong(t *testing.T) {
+	t.Parallel()
+	p := newPacer(t, Limits{Daily: -1})
+	now := start
+	for range 1000 {
+		if v := p.Reserve(now, bulk(4)); !v.OK {
+			t.Fatal(v)
+		}
+		now = now.Add(time.Second)
+	}
+	if v := p.Reserve(now, reply(1)); !v.OK {
+		t.Fatal(v)
+	}
+	if v := p.Reserve(now, bulk(3)); v.At.Sub(now) > 250*time.Millisecond {
+		t.Errorf("after a quarter of an hour of bulk one reply stops it for %v", v.At.Sub(now))
+	}
+}
+
 func TestTurnOfThoseWhoWait(t *testing.T) {
 	t.Parallel()
 	p := newPacer(t, Limits{})
@@ -283,6 +303,67 @@ func TestCancelGivesBack(t *testing.T) {
 	p.Cancel(start, bulk(4))
 	if v := p.Reserve(tomorrow.Add(time.Hour+time.Minute), bulk(1)); v.Reason != OverBudget && v.Reason != DailyCap {
 		t.Errorf("got %v: a late Cancel gave the new day more", v)
+	}
+}
+
+func TestCancelGivesBulkItsRoomBack(t *testing.T) {
+	t.Parallel()
+	p := newPacer(t, Limits{})
+	p.Reserve(start, reply(1)) // from now on bulk is held to four fifths
+	at := start.Add(2 * time.Second)
+	for range 20 {
+		if v := p.Reserve(at, bulk(4)); !v.OK {
+			t.Fatal(v)
+		}
+		p.Cancel(at, bulk(4))
+	}
+	if v := p.Reserve(at, bulk(4)); !v.OK {
+		t.Fatal(v)
+	}
+	if v := p.Reserve(at, bulk(4)); v.At.Sub(at) != 1250*time.Millisecond {
+		t.Errorf("four segments at four fifths of the rate: wait %v, want 1.25s", v.At.Sub(at))
+	}
+}
+
+func TestCancelInTheNextGeneration(t *testing.T) {
+	t.Parallel()
+	p := newPacer(t, Limits{Caps: []Cap{{"notification", 2, time.Hour}}, Daily: -1})
+	first, second := start.Add(50*time.Minute), start.Add(70*time.Minute)
+	other := bulk(1)
+	other.To = "+12025550199"
+	p.Reserve(start, other) // begins the generation
+	p.Reserve(first, bulk(1))
+	p.Reserve(second, bulk(1))
+	p.Cancel(second, bulk(1))
+	p.Cancel(first, bulk(1))
+	for i := range 2 {
+		if v := p.Reserve(second.Add(time.Duration(i)*time.Minute), bulk(1)); !v.OK {
+			t.Error(i, v)
+		}
+	}
+}
+
+func TestManyGoroutines(t *testing.T) {
+	t.Parallel()
+	p := newPacer(t, Limits{Budget: Budget{Messages: 100}, Classes: map[Class]Rate{TenDLC: {mostSegments, time.Second}}})
+	var ok atomic.Int32
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 100 {
+				now := start.Add(time.Duration(g*100+i) * time.Millisecond)
+				if p.Reserve(now, reply(1)).OK {
+					ok.Add(1)
+				}
+				if i%10 == 0 {
+					p.Export(now)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if n := ok.Load(); n != 100 {
+		t.Errorf("%d left of a budget of 100", n)
 	}
 }
 
