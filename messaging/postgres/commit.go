@@ -38,6 +38,11 @@ func (s *Store) Commit(ctx context.Context, b *messaging.Batch) error {
 }
 
 func (s *Store) commit(ctx context.Context, b *messaging.Batch) error {
+	// Unheld is a result too: what was asked is there again for the next try.
+	asked := make([]bool, len(b.Appends))
+	for i, a := range b.Appends {
+		asked[i] = a.Unheld
+	}
 	for n := 1; ; n++ {
 		if err := s.connect(ctx); err != nil {
 			return err
@@ -45,6 +50,9 @@ func (s *Store) commit(ctx context.Context, b *messaging.Batch) error {
 		err := s.transact(ctx, b)
 		if err == nil {
 			return nil
+		}
+		for i, a := range b.Appends {
+			a.Unheld = asked[i]
 		}
 		if s.conn.IsClosed() || ctx.Err() != nil {
 			s.hangUp()
@@ -107,6 +115,12 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 		if err == nil {
 			s.last[b.Owner] = b.ID
 		}
+		return err
+	}
+	if len(w.conversations) < len(c.ours) {
+		return errRaced // Prune forgot an idle one while this waited for its lock
+	}
+	if err := w.lockOwners(ctx, tx); err != nil {
 		return err
 	}
 	w.complete()
