@@ -227,3 +227,56 @@ func TestLeftForOneThatLeavesMeanwhile(t *testing.T) {
 		t.Errorf("%d conversations were taken over, with %d events; want what was left for one that left", total, len(c.events()))
 	}
 }
+
+func TestOneThatJoinsAgainKeepsWhatItOwns(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a, b := join(t, at, "a"), join(t, at, "b")
+	if err := a.Leave(t.Context(), a.owner); err != nil {
+		t.Fatal(err)
+	}
+	a.renew()
+	if ap := a.append(message(), nil); ap.Unheld {
+		t.Fatal("Unheld in a new conversation")
+	}
+	if n := b.takeOver(); n != 0 {
+		t.Errorf("%d conversations of a live instance that had left once were taken over", n)
+	}
+}
+
+func TestOneThatJoinsAgainReadsWhatItHeld(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a := join(t, at, "a")
+	a.append(message(), nil)
+	if n := len(a.events()); n != 0 {
+		t.Fatalf("%d events to read, want none while it holds the only one", n)
+	}
+	if err := a.Leave(t.Context(), a.owner); err != nil {
+		t.Fatal(err)
+	}
+	a.renew()
+	if n := len(a.events()); n != 1 {
+		t.Errorf("%d events to read, want the one that it held before it left", n)
+	}
+}
+
+func TestNobodyIsAnOrphanBeforeTheHeirIsSteady(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a := join(t, at, "a")
+	a.append(message(), nil)
+	c := hand(t, at)
+	must(t, c, `UPDATE instances SET lease_until = clock_timestamp() - interval '1 hour'`)
+	b := join(t, at, "b")
+	if b.renew().Orphans {
+		t.Error("Orphans for an instance that just came, of which TakeOver would give nothing")
+	}
+	if n := b.takeOver(); n != 0 {
+		t.Errorf("%d conversations were taken over by an instance that just came", n)
+	}
+	eventually(t, "Orphans", func() bool { return b.renew().Orphans })
+	if n := b.takeOver(); n != 1 {
+		t.Errorf("%d conversations were taken over, want 1", n)
+	}
+}

@@ -41,6 +41,10 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 	t, before := s.joined[owner]
 	s.leases.Unlock()
 	lease := messaging.Lease{Until: asked.Add(s.cfg.Lease)}
+	var departed, expired bool
+	// A server that is silent is given up while another try can still save the lease.
+	ctx, cancel := context.WithTimeout(ctx, max(s.cfg.Lease/2, renewAtLeast))
+	defer cancel()
 	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		// By the server's clock, which all instances share.
 		tag, err := tx.Exec(ctx, `UPDATE instances SET lease_until = clock_timestamp() + $2 WHERE owner = $1`, owner, s.cfg.Lease)
@@ -51,13 +55,16 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 			if before {
 				return errFenced
 			}
+			if err := cameBack(ctx, tx, owner); err != nil {
+				return err
+			}
 			if _, err := tx.Exec(ctx, `INSERT INTO instances (owner, lease_until) VALUES ($1, clock_timestamp() + $2)
 				ON CONFLICT (owner) DO UPDATE SET lease_until = EXCLUDED.lease_until`, owner, s.cfg.Lease); err != nil {
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM departed) OR EXISTS (
-			SELECT 1 FROM instances WHERE owner <> $1 AND lease_until + $2::interval < clock_timestamp())`, owner, s.cfg.Margin).Scan(&lease.Orphans)
+		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM departed), EXISTS (
+			SELECT 1 FROM instances WHERE owner <> $1 AND lease_until + $2::interval < clock_timestamp())`, owner, s.cfg.Margin).Scan(&departed, &expired)
 	})
 	if err != nil {
 		return messaging.Lease{}, fmt.Errorf("renew the lease: %w", classify(err))
@@ -69,7 +76,25 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 	}
 	t.until = lease.Until
 	s.joined[owner] = t
+	lease.Orphans = departed || expired && s.steady(t)
 	return lease, nil
+}
+
+// renewAtLeast is the least time that a renewal is given.
+const renewAtLeast = 2 * time.Second
+
+// steady reports whether an instance was seen long enough to declare others dead.
+func (s *Store) steady(t tenure) bool { return time.Since(t.since) >= s.cfg.Lease+s.cfg.Margin }
+
+// cameBack makes an owner that left, and joins again, like one that never was here: nobody
+// takes its conversations any more, and what it once had in memory it has to read.
+func cameBack(ctx context.Context, tx pgx.Tx, owner uuid.UUID) error {
+	if _, err := tx.Exec(ctx, `DELETE FROM departed WHERE owner = $1`, owner); err != nil {
+		return err
+	}
+	// Who never committed held nothing, and need not look.
+	_, err := tx.Exec(ctx, `UPDATE events SET holder = NULL WHERE fate = 0 AND holder = $1 AND EXISTS (SELECT 1 FROM batches WHERE owner = $1)`, owner)
+	return err
 }
 
 // takeMost is how many conversations one call takes over.
@@ -85,7 +110,9 @@ func (s *Store) TakeOver(ctx context.Context, owner uuid.UUID) (taken int, err e
 	if !ok {
 		return 0, errFenced
 	}
-	steady := time.Since(t.since) >= s.cfg.Lease+s.cfg.Margin
+	steady := s.steady(t)
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	err = pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `SELECT 1 FROM instances WHERE owner = $1 FOR KEY SHARE`, owner)
 		if err != nil {
