@@ -113,7 +113,8 @@ func publish(partial, path string) error {
 	} else if err := os.Remove(partial); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(path))
+	syncDir(filepath.Dir(path))
+	return nil
 }
 
 func syncFile(path string) error {
@@ -125,11 +126,9 @@ func syncFile(path string) error {
 }
 
 // syncDir makes a directory's names durable, where a directory can be opened for it.
-func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return nil
+func syncDir(dir string) {
+	if f, err := os.Open(dir); err == nil {
+		_ = f.Sync()
+		_ = f.Close()
 	}
-	_ = f.Sync()
-	return f.Close()
 }

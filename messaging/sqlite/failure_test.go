@@ -259,7 +259,7 @@ func TestDamageIsUnavailable(t *testing.T) {
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	s, err = Open(t.Context(), path, Config{})
+	s, err = Open(t.Context(), path, Config{Logger: Silent})
 	if err == nil {
 		defer s.Close()
 		_, err = s.Load(t.Context(), messaging.Query{Events: true})

@@ -27,7 +27,7 @@ func lockFile(f *os.File) error {
 // links is how many names a file has.
 func links(st os.FileInfo) uint64 {
 	if sys, ok := st.Sys().(*syscall.Stat_t); ok {
-		return uint64(sys.Nlink)
+		return uint64(sys.Nlink) //nolint:unconvert // of other widths elsewhere
 	}
 	return 1
 }

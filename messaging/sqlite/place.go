@@ -115,11 +115,10 @@ func borrow(path string) (*lock, error) {
 	if database != "" && heldErr == nil && err == nil && !os.SameFile(held, this) {
 		return &lock{}, nil
 	}
-	f, err := os.OpenFile(name, os.O_RDWR, 0)
-	if err != nil { // nobody has ever opened it here, or nothing can be written here
-		return &lock{}, nil
+	if f, err := os.OpenFile(name, os.O_RDWR, 0); err == nil {
+		return hold(f, path)
 	}
-	return hold(f, path)
+	return &lock{}, nil // nobody has ever opened it here, or nothing can be written here
 }
 
 // hold locks a lock's file and says in it by whom, for a person who meets it.

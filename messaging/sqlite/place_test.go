@@ -29,7 +29,7 @@ func openAt(t *testing.T, path string) *Store {
 // the file.
 func refused(t *testing.T, path, why string) {
 	t.Helper()
-	s, err := Open(t.Context(), path, Config{})
+	s, err := Open(t.Context(), path, Config{Logger: Silent})
 	if err == nil {
 		_ = s.Close()
 		t.Fatal("Open: no error")
@@ -251,7 +251,7 @@ func TestOpenObeysItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	path := filepath.Join(t.TempDir(), "journal.db")
-	if _, err := Open(ctx, path, Config{}); !errors.Is(err, context.Canceled) {
+	if _, err := Open(ctx, path, Config{Logger: Silent}); !errors.Is(err, context.Canceled) {
 		t.Errorf("Open: %v, want context.Canceled", err)
 	}
 	openAt(t, path) // and the lock is free
