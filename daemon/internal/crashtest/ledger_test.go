@@ -1,0 +1,238 @@
+package crashtest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/signpost-sms/signpost/relay/relaytest"
+)
+
+// lines are our numbers and the contexts they are bound to.
+var lines = []struct{ number, context string }{
+	{"+12025550198", "support"},
+	{"+12125550198", "sales"},
+}
+
+// How many people write to us, each to one line of ours: few, so that a conversation is busy
+// all the time, or so many that most write once in a while, a few texts in a row.
+const (
+	fewPeople  = 100
+	manyPeople = 3000
+)
+
+// personNumber is the telephone of a person.
+func personNumber(i int) string { return fmt.Sprintf("+1%d55501%02d", 303+i/95, i%95) }
+
+// text is an inbound as the platform knows it.
+type text struct {
+	from, to, context string
+	at                time.Time // when it was written
+	given             bool      // to a session
+	acked             bool      // by any session
+	tried             bool      // a send answers it, taken by the platform or not
+}
+
+func (t *text) conversation() string { return t.from + " " + t.to }
+
+// The texts are numbered; their ids and bodies hold the number.
+const (
+	idPrefix   = "text-"
+	bodyPrefix = "number "
+)
+
+func numberOf(s, prefix string) (int, bool) {
+	digits, ok := strings.CutPrefix(s, prefix)
+	n, err := strconv.Atoi(digits)
+	return n, ok && err == nil
+}
+
+// delivery names an event that waits for its acknowledgement.
+type delivery struct {
+	conn int
+	id   string
+}
+
+// ledger is the platform's own account of the texts. It follows the transcript of the
+// space, so that it needs nothing of what a daemon says of itself.
+type ledger struct {
+	space *relaytest.Server
+
+	mu      sync.Mutex
+	texts   []text
+	seq     uint64 // of the last frame that was read
+	waiting map[delivery]int
+	gap     bool // frames were lost before they were read
+}
+
+// newLedger begins to follow a space, until the test ends.
+func newLedger(t *testing.T, space *relaytest.Server) *ledger {
+	l := &ledger{space: space, waiting: map[delivery]int{}}
+	ctx, cancel := context.WithCancel(context.Background())
+	var following sync.WaitGroup
+	following.Go(func() {
+		for {
+			if _, err := space.WaitFrameAfter(ctx, l.read(), func(relaytest.Frame) bool { return true }); err != nil {
+				return
+			}
+		}
+	})
+	t.Cleanup(func() {
+		cancel()
+		following.Wait()
+	})
+	return l
+}
+
+// read enters the new frames and returns the number of the last.
+func (l *ledger) read() uint64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range l.space.FramesAfter(l.seq) {
+		l.gap = l.gap || f.Seq != l.seq+1
+		l.seq = f.Seq
+		switch {
+		case f.Dir == relaytest.ToClient && f.EventType == "messaging.receive":
+			l.gave(f)
+		case f.Dir == relaytest.FromClient && f.Method == "":
+			l.answered(f)
+		case f.Dir == relaytest.FromClient && f.Method == "messaging.send":
+			l.tried(f)
+		}
+	}
+	return l.seq
+}
+
+func (l *ledger) gave(f relaytest.Frame) {
+	var event struct {
+		Params struct {
+			Params struct {
+				MessageID string `json:"message_id"`
+			} `json:"params"`
+		} `json:"params"`
+	}
+	if f.Decode(&event) != nil {
+		return
+	}
+	if n, ok := numberOf(event.Params.Params.MessageID, idPrefix); ok {
+		l.texts[n].given = true
+		l.waiting[delivery{f.Conn, string(f.ID)}] = n
+	}
+}
+
+func (l *ledger) answered(f relaytest.Frame) {
+	d := delivery{f.Conn, string(f.ID)}
+	n, ok := l.waiting[d]
+	if !ok {
+		return
+	}
+	delete(l.waiting, d)
+	var answer struct {
+		Error json.RawMessage `json:"error"`
+	}
+	if f.Decode(&answer) == nil && (answer.Error == nil || string(answer.Error) == "null") {
+		l.texts[n].acked = true
+	}
+}
+
+func (l *ledger) tried(f relaytest.Frame) {
+	var send struct {
+		Params struct {
+			Body string `json:"body"`
+		} `json:"params"`
+	}
+	if f.Decode(&send) != nil {
+		return
+	}
+	if n, ok := numberOf(send.Params.Body, saying+bodyPrefix); ok && n < len(l.texts) {
+		l.texts[n].tried = true
+	}
+}
+
+// owed counts the texts of the last few seconds that nothing was sent for yet.
+func (l *ledger) owed() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	owed, since := 0, time.Now().Add(-3*time.Second)
+	for n := len(l.texts) - 1; n >= 0 && l.texts[n].at.After(since); n-- {
+		if !l.texts[n].tried {
+			owed++
+		}
+	}
+	return owed
+}
+
+// write lets a person write to us.
+func (l *ledger) write(person int) error {
+	line := lines[person%len(lines)]
+	l.mu.Lock()
+	n := len(l.texts)
+	l.texts = append(l.texts, text{from: personNumber(person), to: line.number, context: line.context, at: time.Now()})
+	l.mu.Unlock()
+	return l.deliver(n)
+}
+
+// deliver gives a text to the sessions; a second time, as platforms do now and then.
+func (l *ledger) deliver(n int) error {
+	l.mu.Lock()
+	t := l.texts[n]
+	l.mu.Unlock()
+	_, err := l.space.Inject(relaytest.SMS{
+		ID: fmt.Sprintf("%s%06d", idPrefix, n), From: t.from, To: t.to, Context: t.context,
+		Body: fmt.Sprintf("%s%06d", bodyPrefix, n),
+	}, relaytest.Target{})
+	return err
+}
+
+// load is how a crowd writes: so many people, so many texts a second. It pauses while so
+// many are owed an answer, since a machine that cannot keep up has nothing to prove here.
+type load struct {
+	people, rate, owed int
+}
+
+// crowd writes until ctx ends: many people, and some of them several texts in a row.
+func (l *ledger) crowd(ctx context.Context, rnd *rand.Rand, by load) error {
+	const step = 25 * time.Millisecond
+	tick := time.NewTicker(step)
+	defer tick.Stop()
+	person, due := 0, 0.0
+	for last := time.Now(); ; {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		now := time.Now()
+		due += now.Sub(last).Seconds() * float64(by.rate)
+		last = now
+		due = min(due, float64(by.owed-l.owed()))
+		for ; due >= 1; due-- {
+			if rnd.IntN(5) < 3 {
+				person = rnd.IntN(by.people)
+			}
+			if err := l.write(person); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// verdict judges what the ledger holds by now.
+func (l *ledger) verdict(t *testing.T) verdict {
+	t.Helper()
+	l.read()
+	taken := l.space.Stats().Sends
+	sends := l.space.Sends()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.gap || len(sends) < taken {
+		t.Fatal("the transcript of the space was too short for the ledger; raise it")
+	}
+	return judge(l.texts, sends)
+}
