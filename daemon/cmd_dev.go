@@ -164,7 +164,7 @@ func (c *cli) loadDev(relayURL string) (Config, error) {
 		"relay.url":           relayURL,
 		"relay.insecure":      "on",
 		"relay.ca_file":       "",
-		"store":               string(defaultStore),
+		"store":               "memory:",
 		"http.listen":         "",
 		"http.token":          simToken,
 	}

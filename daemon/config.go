@@ -31,6 +31,7 @@ type Config struct {
 	Contexts   map[string]ContextConfig `yaml:"contexts" reload:"yes"`         // by name: opaque, case-sensitive
 	Handling   HandlingConfig           `yaml:"handling"`
 	Sending    SendingConfig            `yaml:"sending"`
+	Retention  RetentionConfig          `yaml:"retention"`
 	Shutdown   ShutdownConfig           `yaml:"shutdown"`
 	// DedupeFor is how far back a message that the platform delivers again is recognised.
 	DedupeFor time.Duration `yaml:"dedupe_for" range:"1h.."`
@@ -154,8 +155,16 @@ type SendingConfig struct {
 	Limits  bool          `yaml:"limits"`
 	InDoubt InDoubtConfig `yaml:"in_doubt"`
 	// ReplyExpires is how long a reply is worth sending.
-	ReplyExpires time.Duration  `yaml:"reply_expires" range:"1s..72h"`
-	Numbers      []NumberConfig `yaml:"numbers"`
+	ReplyExpires time.Duration   `yaml:"reply_expires" range:"1s..72h"`
+	Redeliver    RedeliverConfig `yaml:"redeliver"`
+	Numbers      []NumberConfig  `yaml:"numbers"`
+}
+
+// RedeliverConfig says how often a text is sent whose delivery failed for a reason that may
+// pass, such as a telephone that is off.
+type RedeliverConfig struct {
+	Attempts int           `yaml:"attempts" range:"1..10"` // in all; 1: never again
+	Wait     time.Duration `yaml:"wait" range:"1s..24h"`   // before the next one
 }
 
 // InDoubtConfig says how the doubt about a send ends that may or may not have left.
@@ -199,6 +208,15 @@ func (NumberClass) choices() []string {
 	return []string{"local", "10dlc", "tollfree", "shortcode", "canada"}
 }
 
+// RetentionConfig says how long the journal keeps what is finished. What is not finished is
+// kept for as long as it takes.
+type RetentionConfig struct {
+	// Texts is when the texts and media URLs of finished messages are removed, counted from
+	// their arrival. The rest of them, ids, numbers, times and outcomes, goes then too, but
+	// not before DedupeFor has passed.
+	Texts time.Duration `yaml:"texts" range:"1h.." reload:"yes"`
+}
+
 // ShutdownConfig bounds the stop.
 type ShutdownConfig struct {
 	// Budget is the time that a stop may take. An orchestrator kills after its own grace
@@ -207,7 +225,7 @@ type ShutdownConfig struct {
 }
 
 // defaultStore is the journal of a configuration that names none.
-const defaultStore StoreURL = "memory:"
+const defaultStore StoreURL = "sqlite:///var/lib/signpost/signpost.db"
 
 // DefaultConfig is the configuration of somebody who configured nothing: no credentials and
 // no contexts, and the default of every other key.
@@ -227,9 +245,11 @@ func DefaultConfig() Config {
 				Then:    DoubtHold,
 			},
 			ReplyExpires: 60 * time.Minute,
+			Redeliver:    RedeliverConfig{Attempts: 3, Wait: 60 * time.Second},
 		},
+		Retention: RetentionConfig{Texts: 30 * day},
 		Shutdown:  ShutdownConfig{Budget: 25 * time.Second},
-		DedupeFor: 7 * 24 * time.Hour,
+		DedupeFor: 7 * day,
 	}
 }
 

@@ -88,7 +88,7 @@ func TestEveryKeyCounts(t *testing.T) {
 		if !slices.Equal(slices.Concat(got.Restart, got.Reload), []string{k.path}) {
 			t.Errorf("%s: got %v", k.path, got)
 		}
-		if reloads := slices.Contains([]string{"log.level", "brand"}, k.path); reloads != (len(got.Reload) == 1) {
+		if reloads := slices.Contains([]string{"log.level", "brand", "retention.texts"}, k.path); reloads != (len(got.Reload) == 1) {
 			t.Errorf("%s: takes effect on reload: %v", k.path, !reloads)
 		}
 		if base.Hash() == other.Hash() != isSecret(k.path) {

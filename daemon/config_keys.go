@@ -2,7 +2,7 @@ package daemon
 
 import (
 	"encoding"
-	"fmt"
+	"errors"
 	"log/slog"
 	"math"
 	"reflect"
@@ -184,8 +184,34 @@ func badInteger(text string) *problem {
 	return &problem{"bad-number", quote(text) + " is not a whole number", "write digits only, such as 10"}
 }
 
+// day is what a duration such as 30d counts: 24 hours, whatever a clock change makes of one.
+const day = 24 * time.Hour
+
+// parseDuration is time.ParseDuration with whole days before the rest: 30d, 1d12h.
+func parseDuration(text string) (time.Duration, error) {
+	days, rest, ok := strings.Cut(text, "d")
+	if !ok {
+		return time.ParseDuration(text)
+	}
+	n, err := strconv.ParseUint(days, 10, 64)
+	if err != nil || n > uint64(math.MaxInt64/day) {
+		return 0, errDuration
+	}
+	d := time.Duration(n) * day
+	if rest == "" {
+		return d, nil
+	}
+	more, err := time.ParseDuration(rest)
+	if err != nil || more < 0 || rest[0] == '+' || d+more < d {
+		return 0, errDuration
+	}
+	return d + more, nil
+}
+
+var errDuration = errors.New("not a duration")
+
 func setDuration(p *time.Duration, text string) *problem {
-	d, err := time.ParseDuration(text)
+	d, err := parseDuration(text)
 	if err == nil && (d != 0 || text != "0") {
 		*p = d
 		return nil
@@ -193,12 +219,7 @@ func setDuration(p *time.Duration, text string) *problem {
 	if _, number := strconv.ParseFloat(text, 64); number == nil {
 		return &problem{"bad-duration", quote(text) + " has no unit", "write " + text + "s for seconds, " + text + "m for minutes or " + text + "h for hours"}
 	}
-	if n, ok := strings.CutSuffix(text, "d"); ok {
-		if days, err := strconv.Atoi(n); err == nil && 0 < days && days < 10_000 {
-			return &problem{"bad-duration", "days are not a unit, their length varies", fmt.Sprintf("write %dh", days*24)}
-		}
-	}
-	return &problem{"bad-duration", quote(text) + " is not a duration", "write a number with a unit: ms, s, m or h, such as 30s or 1h30m"}
+	return &problem{"bad-duration", quote(text) + " is not a duration", "write a number with a unit: ms, s, m, h or d, such as 30s, 1h30m or 7d"}
 }
 
 func setLevel(p *slog.Level, text string) *problem {

@@ -451,3 +451,17 @@ func TestRangesHoldDefaults(t *testing.T) {
 		t.Error("no key has a range")
 	}
 }
+
+func TestDurationsInDays(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]time.Duration{
+		"30d": 30 * day, "1d12h": 36 * time.Hour, "36500d": 36500 * day, "90m": 90 * time.Minute,
+		"d": 0, "-1d": 0, "1.5d": 0, "1d-2h": 0, "1d+2h": 0, "1d2": 0, "1dd": 0, "999999999d": 0, "106751d24h": 0, "99999999999999999999d": 0,
+	} {
+		var got time.Duration
+		p := setDuration(&got, text)
+		if got != want || (p == nil) != (want != 0) {
+			t.Errorf("%s: got %v and %v, want %v", text, got, p, want)
+		}
+	}
+}

@@ -84,7 +84,7 @@ func (l *loader) checkRanges() {
 func rangeOf(t reflect.Type, bounds string) (least, most int64) {
 	parse := func(s string) int64 {
 		if t == reflect.TypeFor[time.Duration]() {
-			d, err := time.ParseDuration(s)
+			d, err := parseDuration(s)
 			if err != nil {
 				panic("daemon: range tag: " + err.Error())
 			}

@@ -54,6 +54,7 @@ type Daemon struct {
 	engine  *messaging.Engine
 	reg     *prometheus.Registry
 	metrics *configMetrics
+	pruner  *pruner
 	http    http.Handler
 
 	reloading sync.Mutex // one reload at a time
@@ -89,7 +90,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 		return withExit(ExitConfig, err)
 	}
 	if d.store = d.opts.store; d.store == nil {
-		if d.store, err = openStore(cfg.Store, d.log); err != nil {
+		if d.store, err = openStore(cfg, d.log); err != nil {
 			return err
 		}
 	}
@@ -104,6 +105,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	}
 	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), platform))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
+	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
 	d.http = d.handler(cfg)
 	return nil
@@ -211,6 +213,15 @@ func (d *Daemon) start(ended chan<- error) error {
 			// deliver again.
 			d.log.Warn("the platform did not confirm in time that we left the contexts", "err", err)
 		}
+		return nil
+	})
+
+	keep, stopPruning := context.WithCancel(context.Background())
+	var pruning sync.WaitGroup
+	pruning.Go(func() { d.pruner.run(keep) })
+	d.life.onStop("retention", pruneBudget, func(context.Context) error {
+		stopPruning()
+		pruning.Wait()
 		return nil
 	})
 

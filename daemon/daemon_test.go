@@ -58,6 +58,7 @@ func simConfig(relayURL string) Config {
 	cfg.Relay = RelayConfig{URL: relayURL, Insecure: true}
 	cfg.SignalWire = SignalWireConfig{Project: simProject, Token: simToken}
 	cfg.HTTP = HTTPConfig{}
+	cfg.Store = "memory:"
 	return cfg
 }
 

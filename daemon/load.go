@@ -109,6 +109,7 @@ func (c *cli) findConfig() (string, error) {
 const exampleConfig = `signalwire:
   project: ${SIGNALWIRE_PROJECT_ID}
   token: ${SIGNALWIRE_API_TOKEN}
+store: sqlite:signpost.db
 contexts:
   support:
     handlers:

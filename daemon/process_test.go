@@ -37,7 +37,7 @@ func launch(t *testing.T, space *relaytest.Server, name string, args ...string) 
 	t.Helper()
 	p := &process{t: t, cmd: exec.CommandContext(t.Context(), name, args...), lines: make(chan string, 10_000)}
 	p.cmd.Dir = t.TempDir()
-	p.cmd.Env = append(os.Environ(), "SIGNALWIRE_PROJECT_ID="+simProject, "SIGNALWIRE_API_TOKEN="+simToken)
+	p.cmd.Env = append(os.Environ(), "SIGNPOST_STORE=memory:", "SIGNALWIRE_PROJECT_ID="+simProject, "SIGNALWIRE_API_TOKEN="+simToken)
 	if space != nil {
 		p.cmd.Env = append(p.cmd.Env, "SIGNPOST_RELAY_URL="+space.URL())
 	}

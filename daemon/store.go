@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"slices"
 	"strings"
@@ -13,7 +15,7 @@ import (
 )
 
 // stores are the journals that this build can open, by the scheme of the store's URL.
-var stores = map[string]func(name StoreURL, log *slog.Logger) (messaging.Store, error){
+var stores = map[string]func(cfg Config, log *slog.Logger) (messaging.Store, error){
 	"memory": openMemory,
 	"sqlite": openSQLite,
 
@@ -21,35 +23,45 @@ var stores = map[string]func(name StoreURL, log *slog.Logger) (messaging.Store, 
 }
 
 // openStore opens the journal that the configuration names.
-func openStore(name StoreURL, log *slog.Logger) (messaging.Store, error) {
-	open, ok := stores[name.Scheme()]
+func openStore(cfg Config, log *slog.Logger) (messaging.Store, error) {
+	open, ok := stores[cfg.Store.Scheme()]
 	if !ok {
-		return nil, exitf(ExitConfig, "store: this build knows %s and not %q; take one of those", knownStores(), name.Scheme()+":")
+		return nil, exitf(ExitConfig, "store: this build knows %s and not %q; take one of those", knownStores(), cfg.Store.Scheme()+":")
 	}
-	return open(name, log)
+	return open(cfg, log)
 }
 
-func openMemory(_ StoreURL, log *slog.Logger) (messaging.Store, error) {
+func openMemory(_ Config, log *slog.Logger) (messaging.Store, error) {
 	log.Warn("the store is memory: everything is lost when the process ends, acknowledged messages included; good for trying things out, not for people who wait for an answer")
 	return memory.New(memory.Config{}), nil
 }
 
 // openSQLite opens the file that the URL names: sqlite:///absolute/path or sqlite:relative.
-func openSQLite(name StoreURL, log *slog.Logger) (messaging.Store, error) {
-	path := strings.TrimPrefix(strings.TrimPrefix(name.Reveal()[len("sqlite"):], ":"), "//")
+func openSQLite(cfg Config, log *slog.Logger) (messaging.Store, error) {
+	path := sqlitePath(cfg.Store)
 	if path == "" {
-		return nil, exitf(ExitConfig, "store: %q names no file; write sqlite:///var/lib/signpost/signpost.db", "sqlite:")
+		return nil, exitf(ExitConfig, "store: %q names no file; write %s", "sqlite:", defaultStore)
 	}
-	s, err := sqlite.Open(context.Background(), path, sqlite.Config{Logger: log})
-	if err != nil {
+	s, err := sqlite.Open(context.Background(), path, sqlite.Config{Logger: log, DedupeFor: cfg.DedupeFor})
+	var place *fs.PathError
+	switch {
+	case errors.As(err, &place):
+		return nil, exitf(ExitUnavailable, "open the store: %w; or set store: to a path that you may write, such as sqlite:signpost.db, or use SIGNPOST_STORE", err)
+	case err != nil:
 		return nil, exitf(ExitUnavailable, "open the store: %w", err)
 	}
 	return s, nil
 }
 
+// sqlitePath is the file that a sqlite: URL names; empty if it names none.
+func sqlitePath(name StoreURL) string {
+	_, path, _ := strings.Cut(name.Reveal(), ":")
+	return strings.TrimPrefix(path, "//")
+}
+
 // openPostgres connects to the database that the URL names.
-func openPostgres(name StoreURL, log *slog.Logger) (messaging.Store, error) {
-	s, err := postgres.Open(context.Background(), name.Reveal(), postgres.Config{Logger: log})
+func openPostgres(cfg Config, log *slog.Logger) (messaging.Store, error) {
+	s, err := postgres.Open(context.Background(), cfg.Store.Reveal(), postgres.Config{Logger: log, DedupeFor: cfg.DedupeFor})
 	if err != nil {
 		return nil, exitf(ExitUnavailable, "open the store: %w", err)
 	}

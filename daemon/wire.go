@@ -53,8 +53,9 @@ func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metri
 			Release: cfg.Sending.InDoubt.Release,
 			Resend:  cfg.Sending.InDoubt.Then == DoubtResend,
 		},
-		Log:   platform,
-		Trace: opts.trace,
+		Redeliver: messaging.Redeliver{Attempts: cfg.Sending.Redeliver.Attempts, Wait: cfg.Sending.Redeliver.Wait},
+		Log:       platform,
+		Trace:     opts.trace,
 	}
 }
 
