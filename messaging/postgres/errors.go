@@ -43,7 +43,7 @@ func classify(err error) error {
 		switch {
 		case e.Code == "53100":
 			return fmt.Errorf("%w: the database's disk is full: %w", messaging.ErrFull, err)
-		case unavailable(e.Code):
+		case !blames(e.Code):
 			return fmt.Errorf("%w: %w", messaging.ErrUnavailable, err)
 		}
 		return err
@@ -54,14 +54,14 @@ func classify(err error) error {
 	return err
 }
 
-// unavailable reports whether a code of the server speaks of its own state, not of what was
-// asked: connections (08), resources (53), the operator (57), its system (58), a
-// transaction that met another (40), a lock that could not be had (55P03), a server that
-// takes no writes (25006).
-func unavailable(code string) bool {
+// blames reports whether a code of the server can be the fault of what was to be stored:
+// data that a column does not take (22), a constraint (23), a limit of the server's (54).
+// All else, such as a missing right or table, a plan that a newer program's migration made
+// stale, or a damaged index, would meet any batch, and passes once somebody has seen to it.
+func blames(code string) bool {
 	switch code[:min(len(code), 2)] {
-	case "08", "40", "53", "57", "58":
+	case "22", "23", "54":
 		return true
 	}
-	return code == "55P03" || code == "25006" || code == "28P01" || code == "28000" || code == "3D000"
+	return false
 }

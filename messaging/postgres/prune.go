@@ -71,14 +71,14 @@ func setMark(ctx context.Context, tx pgx.Tx, name string, value int64) error {
 // prune works through a table in two passes: the text of what is older than before, from
 // where the last call ended, then the rows that have left the window too.
 func (s *Store) prune(ctx context.Context, tx pgx.Tx, t table, before int64) (int64, error) {
-	tag, err := tx.Exec(ctx, `UPDATE `+t.name+` SET `+t.strip+` WHERE NOT (`+t.live+`) AND seq IN (SELECT seq FROM stragglers WHERE of = $1)`, t.name)
+	// A straggler is forgotten when its text is, and not because it has finished: it may do
+	// so between two statements.
+	tag, err := tx.Exec(ctx, `WITH done AS (UPDATE `+t.name+` SET `+t.strip+` WHERE NOT (`+t.live+`) AND seq IN (SELECT seq FROM stragglers WHERE of = $1) RETURNING seq)
+		DELETE FROM stragglers s WHERE of = $1 AND (seq IN (SELECT seq FROM done) OR NOT EXISTS (SELECT 1 FROM `+t.name+` x WHERE x.seq = s.seq))`, t.name)
 	if err != nil {
 		return 0, err
 	}
 	total := tag.RowsAffected()
-	if _, err = tx.Exec(ctx, `DELETE FROM stragglers WHERE of = $1 AND seq NOT IN (SELECT seq FROM `+t.name+` WHERE `+t.live+`)`, t.name); err != nil {
-		return 0, err
-	}
 	name := "stripped " + t.name
 	from, err := mark(ctx, tx, name)
 	if err != nil {
@@ -93,14 +93,15 @@ func (s *Store) prune(ctx context.Context, tx pgx.Tx, t table, before int64) (in
 		return 0, err
 	}
 	if to != nil {
-		if tag, err = tx.Exec(ctx, `UPDATE `+t.name+` SET `+t.strip+` WHERE seq > $1 AND seq <= $2 AND NOT (`+t.live+`)`, from, *to); err != nil {
-			return 0, err
-		}
-		total += tag.RowsAffected()
+		// Noted first: what finishes between the two statements is noted and stripped.
 		if _, err = tx.Exec(ctx, `INSERT INTO stragglers SELECT $3, seq FROM `+t.name+` WHERE seq > $1 AND seq <= $2 AND `+t.live+` ON CONFLICT DO NOTHING`,
 			from, *to, t.name); err != nil {
 			return 0, err
 		}
+		if tag, err = tx.Exec(ctx, `UPDATE `+t.name+` SET `+t.strip+` WHERE seq > $1 AND seq <= $2 AND NOT (`+t.live+`)`, from, *to); err != nil {
+			return 0, err
+		}
+		total += tag.RowsAffected()
 		if err = setMark(ctx, tx, name, *to); err != nil {
 			return 0, err
 		}
@@ -110,7 +111,7 @@ func (s *Store) prune(ctx context.Context, tx pgx.Tx, t table, before int64) (in
 		return total, nil // nobody has said what time it is
 	}
 	window := min(before, now-s.cfg.DedupeFor.Milliseconds())
-	tag, err = tx.Exec(ctx, `DELETE FROM `+t.name+` WHERE seq IN (
+	tag, err = tx.Exec(ctx, `DELETE FROM `+t.name+` WHERE NOT (`+t.live+`) AND seq IN (
 		SELECT seq FROM `+t.name+` WHERE seq <= coalesce((SELECT value FROM marks WHERE name = $1), 0) AND NOT (`+t.live+`) AND coalesce(`+t.time+`, 0) < $2
 		ORDER BY seq LIMIT $3)`, name, window, pruneMost)
 	return total + tag.RowsAffected(), err
