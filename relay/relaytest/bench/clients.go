@@ -9,8 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
 )
 
 // bench holds what all runs share: the programs, built once, and the directory they are in.
@@ -22,15 +20,28 @@ type bench struct {
 	progress  io.Writer
 	clients   []client
 	runs      int
+	built     map[string]string // programs of Signpost by name
 }
 
 // client is a program that can be measured.
 type client struct {
 	name  string
 	store string // of signpost, otherwise ""
-	// start runs the program against a Relay server. dir is a new directory that lives as long as the run.
-	start func(url, dir string) (*child, error)
+	base  string // name of the client that its figures are compared with, if not the reference
+	// journal makes what a run keeps its work in; nil if that is nothing.
+	journal func(ctx context.Context, dir string) (journal, error)
+	start   func(p place) (*child, error)
 }
+
+// place is where one run of a client happens.
+type place struct {
+	url   string // of the Relay server
+	dir   string // a new directory that lives as long as the run
+	store string // URL of the journal, from client.journal
+}
+
+// log is where the programs of the run write to.
+func (p place) log() string { return filepath.Join(p.dir, "log") }
 
 // reference is the client that the columns "to plain" compare with.
 const reference = "plain"
@@ -38,7 +49,7 @@ const reference = "plain"
 var errAbsent = errors.New("not here")
 
 func newBench(ctx context.Context, opts options, progress io.Writer) (*bench, error) {
-	b := &bench{opts: opts, scratch: opts.scratch, progress: progress}
+	b := &bench{opts: opts, scratch: opts.scratch, progress: progress, built: map[string]string{}}
 	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}").Output()
 	if err != nil {
 		return nil, fmt.Errorf("find the module of the bench; run it in its directory: %w", err)
@@ -91,8 +102,8 @@ func (b *bench) find(ctx context.Context, name string) ([]client, error) {
 		if err != nil {
 			return nil, err
 		}
-		return []client{{name: name, start: func(url, dir string) (*child, error) {
-			return startChild(filepath.Join(dir, "log"), environment(url), program)
+		return []client{{name: name, start: func(p place) (*child, error) {
+			return startChild(p.log(), environment(p.url), program)
 		}}}, nil
 	case "jssdk":
 		return b.findJS()
@@ -106,6 +117,7 @@ func (b *bench) build(ctx context.Context, dir, pkg, name string) (program strin
 	program = filepath.Join(b.scratch, name)
 	cmd := exec.CommandContext(ctx, "go", "build", "-o", program, pkg)
 	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), "GOWORK=") // the directory decides, whatever is set
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
@@ -131,55 +143,7 @@ func (b *bench) findJS() ([]client, error) {
 	if _, err := os.Stat(filepath.Join(dir, "node_modules", "@signalwire", "realtime-api")); err != nil {
 		return nil, fmt.Errorf("jssdk: run `npm ci` in %s: %w", dir, errAbsent)
 	}
-	return []client{{name: "jssdk", start: func(url, work string) (*child, error) {
-		return startChild(filepath.Join(work, "log"), environment(url), node, filepath.Join(dir, "client.mjs"))
+	return []client{{name: "jssdk", start: func(p place) (*child, error) {
+		return startChild(p.log(), environment(p.url), node, filepath.Join(dir, "client.mjs"))
 	}}}, nil
 }
-
-// findSignpost builds the product, and makes one client of it for each store.
-func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) {
-	root := filepath.Join(b.module, "..", "..", "..")
-	if files, _ := filepath.Glob(filepath.Join(root, "cmd", "signpost", "*.go")); len(files) == 0 {
-		return nil, fmt.Errorf("signpost: no program in cmd/signpost: %w", errAbsent)
-	}
-	program, err := b.build(ctx, root, "./cmd/signpost", "signpost")
-	if err != nil {
-		return nil, err
-	}
-	for _, store := range split(b.opts.stores) {
-		scheme, _, _ := strings.Cut(store, ":")
-		if !slices.Contains([]string{"memory", "sqlite", "postgres", "postgresql"}, scheme) {
-			return nil, fmt.Errorf("-store: no store %q; give memory:, sqlite:, sqlite://PATH or a postgres:// URL", scheme)
-		}
-		clients = append(clients, client{name: "signpost " + scheme, store: scheme, start: func(url, dir string) (*child, error) {
-			dsn := store
-			if store == "sqlite:" {
-				dsn = "sqlite://" + filepath.Join(dir, "signpost.db")
-			}
-			config := filepath.Join(dir, "signpost.yaml")
-			if err := os.WriteFile(config, []byte(signpostConfig), 0o600); err != nil {
-				return nil, fmt.Errorf("write the configuration of signpost: %w", err)
-			}
-			env := append(environment(url), "SIGNPOST_STORE="+dsn, "SIGNPOST_HTTP_LISTEN=")
-			return startChild(filepath.Join(dir, "log"), env, program, "run", "--config", config)
-		}})
-	}
-	return clients, nil
-}
-
-// signpostConfig answers as the reference clients do. The limits are off, since they would pace the load; a doubt is resent
-// after two seconds, since the runs with resets are shorter than its usual wait.
-const signpostConfig = `contexts:
-  support:
-    handlers:
-      - reply: "You said: {{.Body}}"
-  sales:
-    handlers:
-      - reply: "You said: {{.Body}}"
-  billing:
-    handlers:
-      - reply: "You said: {{.Body}}"
-sending:
-  limits: off
-  in_doubt: {wait: 2s, then: resend}
-`

@@ -21,6 +21,7 @@ import (
 type options struct {
 	clients     string
 	stores      string
+	postgres    string
 	messages    int
 	rounds      int
 	senders     int
@@ -95,7 +96,8 @@ func parse(args []string, stderr io.Writer) (opts options, names []string, err e
 	flags := flag.NewFlagSet("bench", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&opts.clients, "clients", "floor,plain,signpost,jssdk", "clients to measure; those that cannot run here are left out when the flag is not given")
-	flags.StringVar(&opts.stores, "store", "memory:", "stores of signpost, comma-separated: memory:, sqlite: (a new file per run), sqlite://PATH or postgres://...")
+	flags.StringVar(&opts.stores, "store", "memory:", "stores of signpost, comma-separated: memory:, sqlite: (a new file per run), postgres: (a new schema per run), or sqlite://PATH and postgres://... (kept)")
+	flags.StringVar(&opts.postgres, "postgres", "postgres://postgres@127.0.0.1:5432/postgres?sslmode=disable", "where -store postgres: makes its schemas")
 	flags.IntVar(&opts.messages, "n", 100_000, "inbounds per run")
 	flags.IntVar(&opts.rounds, "rounds", 5, "rounds; each runs every client once, and the table has the medians")
 	flags.IntVar(&opts.senders, "senders", 1000, "numbers that the inbounds come from")

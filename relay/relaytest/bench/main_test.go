@@ -18,7 +18,7 @@ func runJSON(t *testing.T, args ...string) (reports []struct {
 	Rows     []struct {
 		Client  string
 		Figures map[string]float64
-		ToPlain map[string]float64 `json:"to_plain"`
+		ToBase  map[string]float64 `json:"to_base"`
 	}
 },
 ) {
@@ -56,12 +56,12 @@ func TestReferenceClientsDoTheWork(t *testing.T) {
 		}
 		// A wide margin: the floor is ten times cheaper on a quiet machine, and this is no measurement.
 		floor, plain := rep.Rows[0], rep.Rows[1]
-		if floor.Figures[colCPU.key] >= plain.Figures[colCPU.key] || floor.ToPlain[colCPU.key] >= 1 {
+		if floor.Figures[colCPU.key] >= plain.Figures[colCPU.key] || floor.ToBase[colCPU.key] >= 1 {
 			t.Errorf("%s: the floor takes %v µs per message, the plain client %v, ratio %v", rep.Scenario,
-				floor.Figures[colCPU.key], plain.Figures[colCPU.key], floor.ToPlain[colCPU.key])
+				floor.Figures[colCPU.key], plain.Figures[colCPU.key], floor.ToBase[colCPU.key])
 		}
-		if plain.ToPlain[colCPU.key] != 1 {
-			t.Errorf("%s: the plain client to itself is %v", rep.Scenario, plain.ToPlain[colCPU.key])
+		if plain.ToBase[colCPU.key] != 1 {
+			t.Errorf("%s: the plain client to itself is %v", rep.Scenario, plain.ToBase[colCPU.key])
 		}
 	}
 }
@@ -96,11 +96,11 @@ func TestCrashKillsAndStartsAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.close()
-	b.clients[0].store = "none" // it keeps nothing, but it comes back
+	b.clients[0].store = "sqlite" // it keeps nothing, but it comes back
 	var processes []int
 	start := b.clients[0].start
-	b.clients[0].start = func(url, dir string) (*child, error) {
-		c, err := start(url, dir)
+	b.clients[0].start = func(p place) (*child, error) {
+		c, err := start(p)
 		if err == nil {
 			processes = append(processes, c.cmd.Process.Pid)
 		}

@@ -19,6 +19,8 @@ type sample struct {
 	cpu   time.Duration // from the first inbound to the end of the process: work put off until then counts
 	rss   int64         // peak, in bytes, when the last answer was in
 	idle  float64       // fraction of one core used without any message
+
+	commits *commits // of the journal during the load; nil if the client has none, or was killed in between
 }
 
 // measure runs one client once.
@@ -34,7 +36,17 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 
-	life := &life{client: c, dir: dir}
+	life := &life{client: c, place: place{dir: dir}}
+	if c.journal != nil {
+		j, err := c.journal(ctx, dir)
+		if err != nil {
+			return s, err
+		}
+		if j.drop != nil {
+			defer func() { err = errors.Join(err, j.drop()) }()
+		}
+		life.place.store = j.url
+	}
 	defer life.end()
 	cfg := sc.load
 	if sc.crash {
@@ -49,7 +61,7 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 		return s, err
 	}
 	defer server.Close()
-	life.url = server.URL()
+	life.place.url = server.URL()
 
 	began := time.Now()
 	proc, err := life.begin()
@@ -95,6 +107,13 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 	if s.rss, err = proc.peakRSS(); err != nil {
 		return s, err
 	}
+	if c.store != "" && !sc.crash {
+		told, err := scrapeCommits(life.place.log())
+		if err != nil {
+			return s, err
+		}
+		s.commits = &told
+	}
 	s.cpu = life.end() - before
 	return s, nil
 }
@@ -120,8 +139,7 @@ func (s sample) afterIdle(ctx context.Context, proc *child, before time.Duration
 // own goroutine.
 type life struct {
 	client client
-	url    string
-	dir    string
+	place  place
 
 	mu   sync.Mutex
 	proc *child
@@ -135,7 +153,7 @@ func (l *life) begin() (*child, error) {
 }
 
 func (l *life) beginLocked() (*child, error) {
-	proc, err := l.client.start(l.url, l.dir)
+	proc, err := l.client.start(l.place)
 	if err == nil {
 		l.proc = proc
 	}

@@ -21,8 +21,12 @@ type scenario struct {
 	crash     bool          // kill the client where the load would reset the connection
 	idle      time.Duration // watch for so long without any load
 	startOnly bool
-	durable   bool // only clients that claim to survive it: stores on disk
+	durable   bool   // only clients that claim to survive it: stores on disk
+	base      string // what the columns compare with, if not the reference client
 }
+
+// comparedWith names what the ratios of the table stand to.
+func (sc scenario) comparedWith() string { return cmp.Or(sc.base, reference) }
 
 // scenarios returns the tables that a name stands for.
 func scenarios(name string, opts options) []scenario {
@@ -142,7 +146,7 @@ func (sc scenario) titled() scenario {
 func (b *bench) run(ctx context.Context, sc scenario) (report, error) {
 	var clients []client
 	for _, c := range b.clients {
-		if !sc.durable || (c.store != "" && c.store != "memory") {
+		if !sc.durable || c.durable() {
 			clients = append(clients, c)
 		}
 	}

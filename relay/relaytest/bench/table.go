@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -58,10 +60,19 @@ var (
 	colStart = column{key: "start_to_subscribed_milliseconds", title: "start ms", digits: 1, ratio: true, of: func(s sample) float64 {
 		return milliseconds(s.start)
 	}}
+	colCommits = column{key: "commits_per_message", title: "commits/msg", digits: 4, of: func(s sample) float64 {
+		return s.ofCommits(func(c commits) float64 { return c.count / float64(max(s.Answered, 1)) })
+	}}
+	colCommit = column{key: "commit_milliseconds", title: "commit ms", digits: 2, of: func(s sample) float64 {
+		return s.ofCommits(func(c commits) float64 { return 1e3 * c.seconds / max(c.count, 1) })
+	}}
+	colRows = column{key: "rows_per_commit", title: "rows/commit", digits: 1, of: func(s sample) float64 {
+		return s.ofCommits(func(c commits) float64 { return c.rows / max(c.count, 1) })
+	}}
 	colIdle = column{key: "idle_percent_of_core", title: "% of a core", digits: 3, ratio: true, of: func(s sample) float64 { return 100 * s.idle }}
 
-	throughputColumns = []column{colRate, colCPU, colP50, colP99, colTail, colRSS, colInversions, colLost, colRepeats, colSins}
-	latencyColumns    = []column{colP50.toPlain(), colP99.toPlain(), colCPU, colRSS, colInversions, colLost, colRepeats, colSins}
+	throughputColumns = []column{colRate, colCPU, colP50, colP99, colTail, colRSS, colCommits, colCommit, colRows, colInversions, colLost, colRepeats, colSins}
+	latencyColumns    = []column{colP50.toPlain(), colP99.toPlain(), colCPU, colRSS, colCommits, colCommit, colRows, colInversions, colLost, colRepeats, colSins}
 	cutColumns        = []column{colRate.alone(), colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colNeedless, colInversions, colBack, colLive, colSins}
 	idleColumns       = []column{colIdle, colRSS}
 	startColumns      = []column{colStart, colRSS}
@@ -69,6 +80,22 @@ var (
 
 func (c column) toPlain() column { c.ratio = true; return c }
 func (c column) alone() column   { c.ratio = false; return c }
+
+// ofCommits is a figure of the journal; there is none without a journal.
+func (s sample) ofCommits(figure func(c commits) float64) float64 {
+	if s.commits == nil {
+		return math.NaN()
+	}
+	return figure(*s.commits)
+}
+
+// cell writes a figure.
+func cell(v float64, digits int) string {
+	if math.IsNaN(v) {
+		return "-"
+	}
+	return strconv.FormatFloat(v, 'f', digits, 64)
+}
 
 // median returns the middle value, the lower of two, and 0 without any.
 func median[T ~int64 | ~float64](values []T) T {
@@ -104,16 +131,22 @@ type report struct {
 	rows     []row
 }
 
-// toPlain returns the ratio of a row to the plain client; there is none without that client or with a zero.
-func (rep report) toPlain(r row, c column) (ratio float64, ok bool) {
+// base returns the row that a row is compared with.
+func (rep report) base(r row) (row, bool) {
 	for _, other := range rep.rows {
-		if other.client.name == reference {
-			if base := other.value(c); base > 0 {
-				return r.value(c) / base, true
-			}
+		if other.client.name == cmp.Or(r.client.base, reference) {
+			return other, true
 		}
 	}
-	return 0, false
+	return row{}, false
+}
+
+// toBase returns the ratio of a row to the one that it is compared with; NaN without that one or with a zero.
+func (rep report) toBase(r row, c column) float64 {
+	if base, ok := rep.base(r); ok && base.value(c) > 0 {
+		return r.value(c) / base.value(c)
+	}
+	return math.NaN()
 }
 
 // text lays the table out for a terminal.
@@ -123,7 +156,7 @@ func (rep report) text() string {
 	for _, c := range sc.columns {
 		lines[0] = append(lines[0], c.title)
 		if c.ratio {
-			lines[0] = append(lines[0], "to plain")
+			lines[0] = append(lines[0], "to "+sc.comparedWith())
 		}
 	}
 	stalled := false
@@ -133,13 +166,9 @@ func (rep report) text() string {
 			stalled = stalled || s.Stalled
 		}
 		for _, c := range sc.columns {
-			line = append(line, strconv.FormatFloat(r.value(c), 'f', c.digits, 64))
+			line = append(line, cell(r.value(c), c.digits))
 			if c.ratio {
-				cell := "-"
-				if ratio, ok := rep.toPlain(r, c); ok {
-					cell = strconv.FormatFloat(ratio, 'f', 2, 64)
-				}
-				line = append(line, cell)
+				line = append(line, cell(rep.toBase(r, c), 2))
 			}
 		}
 		lines = append(lines, line)
@@ -192,21 +221,24 @@ func (rep report) MarshalJSON() ([]byte, error) {
 	type jsonRow struct {
 		Client  string             `json:"client"`
 		Figures map[string]float64 `json:"figures"`
-		ToPlain map[string]float64 `json:"to_plain,omitempty"`
+		ToBase  map[string]float64 `json:"to_base,omitempty"`
 	}
 	out := struct {
 		Scenario string    `json:"scenario"`
 		Title    string    `json:"title"`
 		Rounds   int       `json:"rounds"`
+		Base     string    `json:"base"`
 		Rows     []jsonRow `json:"rows"`
 		Verdicts []verdict `json:"verdicts"`
-	}{Scenario: rep.scenario.name, Title: rep.scenario.title, Rounds: rep.scenario.rounds, Rows: []jsonRow{}, Verdicts: rep.verdicts()}
+	}{Scenario: rep.scenario.name, Title: rep.scenario.title, Rounds: rep.scenario.rounds, Base: rep.scenario.comparedWith(), Rows: []jsonRow{}, Verdicts: rep.verdicts()}
 	for _, r := range rep.rows {
-		line := jsonRow{Client: r.client.name, Figures: map[string]float64{}, ToPlain: map[string]float64{}}
+		line := jsonRow{Client: r.client.name, Figures: map[string]float64{}, ToBase: map[string]float64{}}
 		for _, c := range rep.scenario.columns {
-			line.Figures[c.key] = r.value(c)
-			if ratio, ok := rep.toPlain(r, c); ok && c.ratio {
-				line.ToPlain[c.key] = ratio
+			if v := r.value(c); !math.IsNaN(v) {
+				line.Figures[c.key] = v
+			}
+			if ratio := rep.toBase(r, c); c.ratio && !math.IsNaN(ratio) {
+				line.ToBase[c.key] = ratio
 			}
 		}
 		out.Rows = append(out.Rows, line)
