@@ -39,6 +39,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	}
 	e.decided(a.Outcome)
 	if a.Outcome.Fate == messaging.FateRetry {
+		notInserted(a.Outcome.Sends)
 		e.size = eventSize(ev)
 		s.pushEvent(e)
 		return

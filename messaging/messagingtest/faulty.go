@@ -34,7 +34,11 @@ type fault struct {
 	lost bool // the commit succeeds and its answer is lost
 }
 
-var _ messaging.Store = (*FaultyStore)(nil)
+var (
+	_ messaging.Store   = (*FaultyStore)(nil)
+	_ messaging.Archive = (*FaultyStore)(nil)
+	_ messaging.Sharer  = (*FaultyStore)(nil)
+)
 
 // Faulty wraps a store. Until it is told otherwise it does what the store does.
 func Faulty(s messaging.Store) *FaultyStore {
@@ -249,6 +253,9 @@ func (f *FaultyStore) poisoned(b *messaging.Batch) error {
 	for _, r := range b.Reports {
 		look(r.SendID.String())
 		look(r.AttemptID.String())
+	}
+	for _, v := range b.Revives {
+		look(v.EventID)
 	}
 	return found
 }

@@ -229,6 +229,30 @@ var settleTests = []test{
 		w.is("Lost of the second", b.Settles[1].Lost, true)
 		w.wantSends(w.load(), first)
 	}},
+	{"OnlyDoneSends", func(w *world) {
+		for _, o := range []*messaging.Outcome{dead(), retry(w.now.Add(time.Hour), 1)} {
+			for _, early := range []bool{false, true} {
+				ev, q, c := w.message("x"), w.queued("no"), w.claimed("no")
+				q.Inserted, c.Inserted = true, true // results are set, not only raised
+				with := *o
+				with.Sends = []*messaging.Outgoing{q, c}
+				if early {
+					w.commit(addEarly(ev, &with))
+				} else {
+					w.commit(add(ev))
+					w.commit(settle(ev, &with))
+				}
+				w.is("Inserted of a queued send with the fate "+o.Fate.String(), q.Inserted, false)
+				w.is("Inserted of a claimed send with the fate "+o.Fate.String(), c.Inserted, false)
+				w.commit(enqueue(q))
+				w.is("Inserted under the key of a send that was none", q.Inserted, true)
+				w.commit(&messaging.Claim{SendID: q.ID, Status: messaging.StatusCancelled})
+				work := w.load()
+				w.wantSends(work)
+				w.wantDoubts(work)
+			}
+		}
+	}},
 	{"LostWhenUnknown", func(w *world) {
 		out := w.queued("to nobody")
 		b := w.commit(settle(w.message("never journaled"), done(out)))

@@ -154,8 +154,25 @@ var stateTests = []test{
 		w.commit(enqueue(first), enqueue(second))
 		w.arrive("SM1", messaging.StateDelivered)
 		w.commit(accepted(first, "SM1"))
-		b := w.commit(accepted(second, "SM2"))
+		b := w.commit(accepted(second, "SM1")) // as no platform should
 		w.wantMerge("report of another send", b.Reports[0].Merge, second, merge{isAccepted, messaging.StatusAccepted, true, false})
+	}},
+	{"OvertakingStatesExpireEachForItself", func(w *world) {
+		progressed, stale, babbled := w.claimed("progressed"), w.claimed("stale"), w.claimed("babbled")
+		w.commit(enqueue(progressed), enqueue(stale), enqueue(babbled))
+		w.arrive("SM1", messaging.StateSent)
+		w.arrive("SM3", messaging.StateDelivered)
+		w.arrive("SM4", messaging.StateDelivered)
+		w.pass(9 * time.Minute)
+		w.arrive("SM1", messaging.StateDelivered)
+		w.arrive("SM4", "on_its_way") // unknown: it says nothing, and keeps nothing
+		w.pass(2 * time.Minute)
+		w.arrive("SM3", messaging.StateSent)
+		w.pass(time.Second)
+		b := w.commit(accepted(progressed, "SM1"), accepted(stale, "SM3"), accepted(babbled, "SM4"))
+		w.wantMerge("report with a young last state", b.Reports[0].Merge, progressed, merge{isAccepted, messaging.StatusDelivered, true, false})
+		w.wantMerge("report with an old last state", b.Reports[1].Merge, stale, merge{isAccepted, messaging.StatusSent, true, false})
+		w.wantMerge("report with an old state and an unknown one", b.Reports[2].Merge, babbled, merge{isAccepted, messaging.StatusAccepted, true, false})
 	}},
 	{"OvertakingStateExpires", func(w *world) {
 		young, old := w.claimed("young"), w.claimed("old")

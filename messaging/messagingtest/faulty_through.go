@@ -1,0 +1,88 @@
+package messagingtest
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+	"github.com/signpost-sms/signpost/messaging"
+)
+
+// What FaultyStore hands on as it is. On a store without it the call is an error.
+
+func (f *FaultyStore) archive() (messaging.Archive, error) {
+	if a, ok := f.store.(messaging.Archive); ok {
+		return a, nil
+	}
+	return nil, fmt.Errorf("messagingtest: %T is no messaging.Archive", f.store)
+}
+
+func (f *FaultyStore) sharer() (messaging.Sharer, error) {
+	if s, ok := f.store.(messaging.Sharer); ok {
+		return s, nil
+	}
+	return nil, fmt.Errorf("messagingtest: %T is no messaging.Sharer", f.store)
+}
+
+// Life implements messaging.Archive.
+func (f *FaultyStore) Life(ctx context.Context, id string) (*messaging.Life, error) {
+	a, err := f.archive()
+	if err != nil {
+		return nil, err
+	}
+	return a.Life(ctx, id)
+}
+
+// Search implements messaging.Archive.
+func (f *FaultyStore) Search(ctx context.Context, s messaging.Search) (*messaging.Found, error) {
+	a, err := f.archive()
+	if err != nil {
+		return nil, err
+	}
+	return a.Search(ctx, s)
+}
+
+// Forget implements messaging.Archive.
+func (f *FaultyStore) Forget(ctx context.Context, theirs messaging.Number) (changed, unfinished int64, err error) {
+	a, err := f.archive()
+	if err != nil {
+		return 0, 0, err
+	}
+	return a.Forget(ctx, theirs)
+}
+
+// Renew implements messaging.Sharer.
+func (f *FaultyStore) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, error) {
+	s, err := f.sharer()
+	if err != nil {
+		return messaging.Lease{}, err
+	}
+	return s.Renew(ctx, owner)
+}
+
+// TakeOver implements messaging.Sharer.
+func (f *FaultyStore) TakeOver(ctx context.Context, owner uuid.UUID) (int, error) {
+	s, err := f.sharer()
+	if err != nil {
+		return 0, err
+	}
+	return s.TakeOver(ctx, owner)
+}
+
+// Leave implements messaging.Sharer.
+func (f *FaultyStore) Leave(ctx context.Context, owner uuid.UUID) error {
+	s, err := f.sharer()
+	if err != nil {
+		return err
+	}
+	return s.Leave(ctx, owner)
+}
+
+// Watch implements messaging.Sharer.
+func (f *FaultyStore) Watch(ctx context.Context, owner uuid.UUID, told func()) error {
+	s, err := f.sharer()
+	if err != nil {
+		return err
+	}
+	return s.Watch(ctx, owner, told)
+}
