@@ -249,6 +249,10 @@ func TestMemoryIsFlat_R48(t *testing.T) {
 			// Of a stranger's message, kept for a report that never comes.
 			ev := messagingtest.NewState("support", fmt.Sprint("stranger", n), "+12025550100", "+12025550101", messaging.StateSent)
 			commit(t, s, &messaging.Batch{Appends: []*messaging.Append{{Event: ev, Outcome: done()}}})
+			dead(t, s, "no use")
+			again := accepted(t, s, "again")
+			fail(t, s, again)
+			commit(t, s, &messaging.Batch{Claims: []*messaging.Claim{{SendID: again.ID, Status: messaging.StatusExpired}}})
 		}
 	}
 	heap := func() int64 {

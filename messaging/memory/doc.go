@@ -2,6 +2,6 @@
 //
 // It is for development, for tests, and for services that would rather lose what was in
 // flight than wait for a disk. Everything is bounded: unfinished events and sends by
-// bytes, and what is remembered of finished ones by count, oldest forgotten first. Nothing
-// survives the process.
+// bytes, dead letters and the history of what is finished by a share of them, and ids and
+// attempts by count; the oldest is forgotten first. Nothing survives the process.
 package memory

@@ -77,12 +77,15 @@ func undecided(o messaging.AttemptOutcome) bool {
 }
 
 func eventSize(ev *messaging.Event) int64 {
-	return overhead + int64(len(ev.Frame)+len(ev.Body))
+	return overhead + int64(len(ev.Frame)+len(ev.Body)) + lengths(ev.Media)
 }
 
 func sendSize(s *messaging.Send) int64 {
-	n := int64(overhead + len(s.Body))
-	for _, u := range s.Media {
+	return overhead + int64(len(s.Body)) + lengths(s.Media)
+}
+
+func lengths(urls []string) (n int64) {
+	for _, u := range urls {
 		n += int64(len(u))
 	}
 	return n

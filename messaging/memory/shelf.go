@@ -1,11 +1,14 @@
 package memory
 
+// shelved is what lies on a shelf.
+type shelved interface {
+	comparable
+	cost() int64 // bytes; it stays the same there but for shrink
+}
+
 // shelf keeps finished things, at most so many bytes of them, the oldest going first. What
 // lies on it may be taken off again.
-type shelf[T interface {
-	comparable
-	cost() int64
-}] struct {
+type shelf[T shelved] struct {
 	slots []T // a circle; a taken one leaves a hole
 	first int // slot of the oldest
 	used  int // slots in use, holes included
@@ -14,11 +17,7 @@ type shelf[T interface {
 }
 
 // newShelf makes a shelf for most bytes. Nothing costs less than overhead.
-func newShelf[T interface {
-	comparable
-	cost() int64
-}](most int64,
-) *shelf[T] {
+func newShelf[T shelved](most int64) *shelf[T] {
 	return &shelf[T]{slots: make([]T, most/overhead+1), most: most}
 }
 
