@@ -146,6 +146,7 @@ var stateTests = []test{
 		w.commit(enqueue(out))
 		w.arrive("SM1", messaging.StateFailed)
 		w.arrive("SM1", messaging.StateDelivered)
+		w.arrive("SM1", messaging.StateSent) // too late to say anything
 		b := w.commit(accepted(out, "SM1"))
 		w.wantMerge("report", b.Reports[0].Merge, out, merge{isAccepted, messaging.StatusFailed, true, true})
 	}},
