@@ -116,6 +116,10 @@ func (l *ledger) settle(t *testing.T, complete func(verdict) bool) verdict {
 	t.Helper()
 	tick := time.NewTicker(100 * time.Millisecond)
 	defer tick.Stop()
+	quiet := doubtWait + 2*time.Second
+	if shared() {
+		quiet += takeover
+	}
 	began, changed, sends := time.Now(), time.Now(), 0
 	for {
 		<-tick.C
@@ -124,7 +128,7 @@ func (l *ledger) settle(t *testing.T, complete func(verdict) bool) verdict {
 			sends, changed = n, now
 			continue
 		}
-		if late := now.Sub(began) > patience; late || now.Sub(changed) > doubtWait+2*time.Second {
+		if late := now.Sub(began) > patience+quiet; late || now.Sub(changed) > quiet {
 			if v := l.verdict(t); late || complete(v) {
 				return v
 			}
