@@ -58,13 +58,16 @@ func (c *child) cpu() (time.Duration, error) {
 
 // peakRSS returns the most memory, in bytes, that was resident at once. The kernel's rusage will not do: it counts the
 // parent's memory of the moment before exec.
-func (c *child) peakRSS() (int64, error) {
+func (c *child) peakRSS() (int64, error) { return c.memory("VmHWM:") }
+
+// memory returns a figure of the process's memory, in bytes, by the kernel's name for it.
+func (c *child) memory(name string) (int64, error) {
 	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", c.cmd.Process.Pid))
 	if err != nil {
 		return 0, fmt.Errorf("read the memory of the client: %w", err)
 	}
 	for line := range bytes.Lines(data) {
-		if rest, ok := bytes.CutPrefix(line, []byte("VmHWM:")); ok {
+		if rest, ok := bytes.CutPrefix(line, []byte(name)); ok {
 			fields := bytes.Fields(rest)
 			if len(fields) == 2 {
 				kib, err := strconv.ParseInt(string(fields[0]), 10, 64)

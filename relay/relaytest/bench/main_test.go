@@ -87,7 +87,7 @@ func TestCrashKillsAndStartsAgain(t *testing.T) {
 	if testing.Short() {
 		t.Skip("builds and runs programs")
 	}
-	opts, _, err := parse([]string{"-clients", "floor", "-n", "400", "-reset-every", "150", "crash"}, io.Discard)
+	opts, _, err := parse([]string{"-clients", "floor", "-n", "400", "-rounds", "1", "-reset-every", "150", "crash"}, io.Discard)
 	if err != nil {
 		t.Fatal(err)
 	}

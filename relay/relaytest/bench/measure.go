@@ -20,6 +20,8 @@ type sample struct {
 	rss   int64         // peak, in bytes, when the last answer was in
 	idle  float64       // fraction of one core used without any message
 
+	growth growth
+
 	commits *commits // of the journal during the load; nil if the client has none, or was killed in between
 }
 
@@ -49,6 +51,9 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 	}
 	defer life.end()
 	cfg := sc.load
+	if sc.crash && c.store == "postgres" {
+		cfg.Patience, cfg.Linger = takeoverPatience, takeoverLinger
+	}
 	if sc.crash {
 		cfg.Disrupt = func() {
 			if err := life.crash(); err != nil {
@@ -97,7 +102,7 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 		s.rss, err = proc.peakRSS()
 		return s, err
 	}
-	s.Result, err = server.Load(ctx)
+	s.Result, s.growth, err = serve(ctx, server, proc, sc)
 	if err != nil {
 		return s, fmt.Errorf("%w; the client wrote:\n%s", err, proc.tail())
 	}
@@ -116,6 +121,29 @@ func (b *bench) measure(ctx context.Context, c client, sc scenario) (s sample, e
 	}
 	s.cpu = life.end() - before
 	return s, nil
+}
+
+// A killed daemon on PostgreSQL is taken for dead by the next one when its lease of 10 s and the margin of 5 s are over:
+// what was under way waits for so long.
+const (
+	takeoverPatience = 40 * time.Second
+	takeoverLinger   = 20 * time.Second
+)
+
+// serve runs the load, and watches the memory of the client meanwhile if the scenario asks for it.
+func serve(ctx context.Context, server *loadserver.Server, proc *child, sc scenario) (r loadserver.Result, g growth, err error) {
+	watching, stop := context.WithCancel(ctx)
+	defer stop()
+	watched := make(chan []rssAt, 1)
+	if sc.growth > 0 {
+		go func() { watched <- watchRSS(watching, proc, server.Answered) }()
+	}
+	r, err = server.Load(ctx)
+	stop()
+	if err == nil && sc.growth > 0 {
+		g, err = growthOf(<-watched, sc.growth)
+	}
+	return r, g, err
 }
 
 // afterIdle watches a subscribed client that gets nothing but pings.

@@ -3,13 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/signpost-sms/signpost/relay/relaytest/bench/internal/loadserver"
 )
 
-var scenarioNames = []string{"throughput", "latency", "order", "states", "reset", "crash", "idle", "start"}
+var scenarioNames = []string{"throughput", "latency", "order", "states", "reset", "crash", "idle", "start", "finished", "backlog", "growth"}
+
+// longScenarios take many minutes each and are only run when they are named.
+var longScenarios = []string{"finished", "backlog", "growth"}
 
 // scenario is one table: a load, and what is shown of it.
 type scenario struct {
@@ -18,10 +23,12 @@ type scenario struct {
 	load      loadserver.Config
 	columns   []column
 	rounds    int
-	crash     bool          // kill the client where the load would reset the connection
-	idle      time.Duration // watch for so long without any load
+	crash     bool                                                                    // kill the client where the load would reset the connection
+	prepare   func(ctx context.Context, b *bench, clients []client) (prepared, error) // nil: as they are
+	idle      time.Duration                                                           // watch for so long without any load
 	startOnly bool
 	durable   bool   // only clients that claim to survive it: stores on disk
+	growth    int    // compare the memory after so many answers with that at the end
 	base      string // what the columns compare with, if not the reference client
 }
 
@@ -39,12 +46,19 @@ func scenarios(name string, opts options) []scenario {
 		},
 		columns: throughputColumns,
 	}
-	fewer := func(n int) int { // unless the command line says how many
-		if opts.set["n"] {
+	of := func(n, quick int) int { // unless the command line says how many
+		switch {
+		case opts.set["n"]:
 			return opts.messages
+		case opts.quick:
+			return quick
 		}
-		if opts.quick {
-			return n / 4
+		return n
+	}
+	fewer := func(n int) int { return of(n, n/4) }
+	rounds := func(n int) int {
+		if opts.set["rounds"] || opts.quick {
+			return opts.rounds
 		}
 		return n
 	}
@@ -80,14 +94,19 @@ func scenarios(name string, opts options) []scenario {
 		base.load.States = true
 	case "reset", "crash":
 		base.columns = cutColumns
+		base.rounds = rounds(1) // sins are counted, not timed
 		base.load.Messages = fewer(20_000)
+		if name == "crash" {
+			base.rounds = rounds(3)
+			base.load.Messages = fewer(10_000)
+			if !opts.set["outstanding"] {
+				base.load.Outstanding = 64
+			}
+		}
 		base.load.ResetEvery = cmp.Or(opts.resetEvery, 1500)
 		base.load.States, base.load.Redeliver = true, true
 		// A doubt is resent after two seconds: wait longer than that for an answer, and for a repeat.
 		base.load.Patience, base.load.Linger = 6*time.Second, 3*time.Second
-		if !opts.set["rounds"] {
-			base.rounds = 1 // sins are counted, not timed
-		}
 		base.crash, base.durable = name == "crash", name == "crash"
 		echoed, dropped := base, base
 		echoed.name += "-tags-echoed"
@@ -103,6 +122,22 @@ func scenarios(name string, opts options) []scenario {
 	case "start":
 		base.columns = startColumns
 		base.startOnly = true
+	case "finished":
+		base.columns = finishedColumns
+		base.durable, base.base, base.prepare = true, "empty", onFinished
+	case "backlog":
+		base.columns = backlogColumns
+		base.rounds = rounds(1)
+		base.load.Messages = of(1_000_000, 20_000)
+		base.load.Backlog = true
+		base.load.Patience = 15 * time.Second // the answers are late; only silence is a failure
+		base.durable, base.prepare = true, withSlowHandler
+	case "growth":
+		base.columns = growthColumns
+		base.rounds = rounds(1)
+		base.growth = of(1_000_000, 20_000)
+		base.load.Messages = growthTimes * base.growth
+		base.prepare = withShortRetention
 	}
 	return []scenario{base.titled()}
 }
@@ -121,6 +156,12 @@ func (sc scenario) titled() scenario {
 			sc.title += fmt.Sprintf(", %.0f a second", l.Rate)
 		} else {
 			sc.title += fmt.Sprintf(", %d outstanding", l.Outstanding)
+		}
+		if l.Backlog {
+			sc.title = fmt.Sprintf("%d inbounds from %d senders, as fast as they are acknowledged, into a handler of 1 ms", l.Messages, l.Senders)
+		}
+		if sc.growth > 0 {
+			sc.title += fmt.Sprintf("; memory after %d against memory at the end", sc.growth)
 		}
 		if l.States {
 			sc.title += ", with states"
@@ -143,14 +184,22 @@ func (sc scenario) titled() scenario {
 
 // run measures every client in every round, one after another within a round, so that what the machine does to one it does
 // to all.
-func (b *bench) run(ctx context.Context, sc scenario) (report, error) {
-	var clients []client
-	for _, c := range b.clients {
-		if !sc.durable || c.durable() {
-			clients = append(clients, c)
-		}
+func (b *bench) run(ctx context.Context, sc scenario) (rep report, err error) {
+	clients := slices.Clone(b.clients)
+	if sc.durable {
+		clients = slices.DeleteFunc(clients, func(c client) bool { return !c.durable() })
 	}
-	rep := report{scenario: sc}
+	rep = report{scenario: sc}
+	if sc.prepare != nil {
+		p, err := sc.prepare(ctx, b, clients)
+		if err != nil {
+			return rep, err
+		}
+		if p.remove != nil {
+			defer func() { err = errors.Join(err, p.remove()) }()
+		}
+		clients = p.clients
+	}
 	samples := make([][]sample, len(clients))
 	for round := range sc.rounds {
 		for i, c := range clients {

@@ -12,14 +12,14 @@ import (
 
 // findSignpost builds the product, and makes one client of it for each store.
 func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) {
-	root := filepath.Join(b.module, "..", "..", "..")
-	if files, _ := filepath.Glob(filepath.Join(root, "cmd", "signpost", "*.go")); len(files) == 0 {
+	if files, _ := filepath.Glob(filepath.Join(b.root(), "cmd", "signpost", "*.go")); len(files) == 0 {
 		return nil, fmt.Errorf("signpost: no program in cmd/signpost: %w", errAbsent)
 	}
-	program, err := b.build(ctx, root, "./cmd/signpost", "signpost")
+	program, err := b.build(ctx, b.root(), "./cmd/signpost", "signpost")
 	if err != nil {
 		return nil, err
 	}
+	b.built["signpost"] = program
 	for _, store := range split(b.opts.stores) {
 		scheme, _, _ := strings.Cut(store, ":")
 		switch scheme {
@@ -35,6 +35,9 @@ func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) 
 	}
 	return clients, nil
 }
+
+// root is the directory of Signpost's own module.
+func (b *bench) root() string { return filepath.Join(b.module, "..", "..", "..") }
 
 // product builds a program of ../product, once.
 func (b *bench) product(ctx context.Context, name string) (program string, err error) {

@@ -48,7 +48,11 @@ var (
 	colRepeats  = column{key: "repeated_answers", title: "repeats", worst: true, of: func(s sample) float64 { return float64(s.Repeats) }}
 	colNeedless = column{key: "needless_repeats", title: "needless", worst: true, of: func(s sample) float64 { return float64(s.NeedlessRepeats) }}
 	colSins     = column{key: "protocol_sins", title: "other sins", worst: true, of: func(s sample) float64 {
-		return float64(s.Unacked + s.Misdirected + s.Strangers + s.DuplicateAcks + s.StaleAcks + s.UnknownAcks + s.BadFrames + s.BadPongs)
+		sins := s.Unacked + s.Misdirected + s.Strangers + s.DuplicateAcks + s.StaleAcks + s.UnknownAcks + s.BadFrames + s.BadPongs
+		if s.Stalled {
+			sins++
+		}
+		return float64(sins)
 	}}
 	colCuts        = column{key: "cuts", title: "cuts", of: func(s sample) float64 { return float64(s.Resets) }}
 	colAnswersLost = column{key: "answers_lost", title: "answers lost", of: func(s sample) float64 { return float64(s.AnswersLost) }}
@@ -69,11 +73,20 @@ var (
 	colRows = column{key: "rows_per_commit", title: "rows/commit", digits: 1, of: func(s sample) float64 {
 		return s.ofCommits(func(c commits) float64 { return c.rows / max(c.count, 1) })
 	}}
-	colIdle = column{key: "idle_percent_of_core", title: "% of a core", digits: 3, ratio: true, of: func(s sample) float64 { return 100 * s.idle }}
+	colEarly = column{key: "rss_early_mib", title: "RSS early MiB", digits: 1, of: func(s sample) float64 { return float64(s.growth.early) / (1 << 20) }}
+	colLate  = column{key: "rss_late_mib", title: "RSS late MiB", digits: 1, of: func(s sample) float64 { return float64(s.growth.late) / (1 << 20) }}
+	colGrown = column{key: "rss_late_to_early", title: "late/early", digits: 3, of: func(s sample) float64 {
+		return float64(s.growth.late) / float64(max(s.growth.early, 1))
+	}}
+	colAnswered = column{key: "answered", title: "answered", of: func(s sample) float64 { return float64(s.Answered) }}
+	colIdle     = column{key: "idle_percent_of_core", title: "% of a core", digits: 3, ratio: true, of: func(s sample) float64 { return 100 * s.idle }}
 
 	throughputColumns = []column{colRate, colCPU, colP50, colP99, colTail, colRSS, colCommits, colCommit, colRows, colInversions, colLost, colRepeats, colSins}
 	latencyColumns    = []column{colP50.toPlain(), colP99.toPlain(), colCPU, colRSS, colCommits, colCommit, colRows, colInversions, colLost, colRepeats, colSins}
-	cutColumns        = []column{colRate.alone(), colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colNeedless, colInversions, colBack, colLive, colSins}
+	cutColumns        = []column{colRate.alone(), colAnswered, colCuts, colSendsLost, colAnswersLost, colLost, colUnread, colRepeats, colNeedless, colInversions, colBack, colLive, colSins}
+	finishedColumns   = []column{colRate, colCPU, colP50, colP99, colStart.alone(), colRSS, colCommits, colCommit, colRows, colInversions, colLost, colUnread, colRepeats, colSins}
+	backlogColumns    = []column{colRate.alone(), colCPU.alone(), colAnswered, colRSS, colCommits, colCommit, colInversions, colLost, colUnread, colRepeats, colSins}
+	growthColumns     = []column{colRate.alone(), colEarly, colLate, colGrown, colRSS, colInversions, colLost, colUnread, colRepeats, colSins}
 	idleColumns       = []column{colIdle, colRSS}
 	startColumns      = []column{colStart, colRSS}
 )

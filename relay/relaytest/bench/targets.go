@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"strings"
@@ -43,6 +44,10 @@ var targets = []target{
 	{"reset", "", colLive, itself, 1, 1, false},
 	{"start", "", colStart, itself, 150, 60, false},
 	{"idle", "", colIdle, itself, 0.2, 0.05, false},
+	{"finished", "", colRate, toBase, 0.8, 0.95, true},
+	{"finished", "", colStart, itself, 1000, 150, false},
+	{"backlog", "", colRSS, itself, 128, 64, false},
+	{"growth", "", colGrown, itself, 1.10, 1.02, false},
 
 	// The promises, in whatever way the client is treated.
 	{"", "", colInversions, itself, 0, 0, false},
@@ -52,6 +57,9 @@ var targets = []target{
 	{"latency", "", colRepeats, itself, 0, 0, false},
 	{"order", "", colRepeats, itself, 0, 0, false},
 	{"states", "", colRepeats, itself, 0, 0, false},
+	{"finished", "", colRepeats, itself, 0, 0, false},
+	{"backlog", "", colRepeats, itself, 0, 0, false},
+	{"growth", "", colRepeats, itself, 0, 0, false},
 	{"reset-tags-echoed", "", colRepeats, itself, 0, 0, false},
 	{"crash-tags-echoed", "", colRepeats, itself, 0, 0, false},
 	{"", "", colNeedless, itself, 0, 0, false},
@@ -162,4 +170,39 @@ func (rep report) missed() bool {
 		}
 	}
 	return false
+}
+
+// musts says for every target that is a figure whether it was reached in these tables, and whether the promises were kept.
+func musts(reports []report) string {
+	var out strings.Builder
+	out.WriteString("what must be reached:\n")
+	broken := 0
+	for i, t := range targets {
+		measured := false
+		for _, rep := range reports {
+			for _, v := range rep.verdicts() {
+				switch {
+				case v.target != i:
+				case t.promise():
+					broken++
+					fmt.Fprintf(&out, "MISSED        %s: %s\n", rep.scenario.name, v)
+				default:
+					measured = true
+					state := "reached"
+					if v.Missed {
+						state = "MISSED"
+					}
+					fmt.Fprintf(&out, "%-12s  %s: %s\n", state, rep.scenario.name, v)
+				}
+			}
+		}
+		if !measured && !t.promise() {
+			store := cmp.Or(t.store, "any store")
+			fmt.Fprintf(&out, "not measured  %s, %s: %s\n", t.scenario, store, t.column.title)
+		}
+	}
+	if broken == 0 {
+		fmt.Fprintf(&out, "reached       nothing lost, repeated or out of order, in %d tables\n", len(reports))
+	}
+	return out.String()
 }

@@ -30,6 +30,10 @@ type Config struct {
 	Senders     int     // numbers they come from, in turn; default 1,000, at most MaxSenders
 	Outstanding int     // closed loop: inbounds kept unanswered; default 256
 	Rate        float64 // open loop: inbounds a second, whatever the client does; 0 means a closed loop
+	// Backlog makes the closed loop one of acknowledgements: Outstanding counts what is not acknowledged, so that inbounds
+	// come as fast as the client takes them, whether it answers or not. The load still waits for all answers. Not with
+	// ResetEvery.
+	Backlog bool
 
 	States   bool // report "sent" and "delivered" for every accepted send
 	DropTags bool // leave the tags of a send out of its states
@@ -74,6 +78,8 @@ func (c Config) withDefaults() (Config, error) {
 		return c, fmt.Errorf("%d messages: give 1 to %d", c.Messages, maxMessages)
 	case c.Senders < 0 || c.Senders > MaxSenders:
 		return c, fmt.Errorf("%d senders: give 1 to %d", c.Senders, MaxSenders)
+	case c.Backlog && (c.ResetEvery > 0 || c.Rate > 0):
+		return c, fmt.Errorf("a backlog is a closed loop without resets")
 	case c.Outstanding < 0 || c.Rate < 0 || c.ResetEvery < 0:
 		return c, fmt.Errorf("outstanding, rate and reset-every are not negative")
 	}

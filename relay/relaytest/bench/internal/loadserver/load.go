@@ -24,10 +24,11 @@ const (
 type load struct {
 	senders     int
 	start, now  time.Time
-	next        int // inbounds injected so far: the number of the next one
-	outstanding int // injected, not answered, not written off
-	replies     int // inbounds answered
-	sends       int // messaging.send accepted
+	next        int   // inbounds injected so far: the number of the next one
+	outstanding int   // injected, awaited, not written off
+	awaited     uint8 // the flag that lets the next inbound in: replied, in a backlog acked
+	replies     int   // inbounds answered
+	sends       int   // messaging.send accepted
 	lastReply   time.Time
 	lastSend    time.Time
 	oldest      int // no inbound below it is awaited
@@ -53,6 +54,10 @@ func (s *Server) Load(ctx context.Context) (Result, error) {
 		delivery:   make([]uint16, n),
 		carrier:    make([]int32, n),
 		lastOf:     make([]int, s.cfg.Senders),
+		awaited:    replied,
+	}
+	if s.cfg.Backlog {
+		l.awaited = acked
 	}
 	s.mu.Lock()
 	if s.load != nil {
@@ -84,6 +89,16 @@ func (s *Server) Load(ctx context.Context) (Result, error) {
 	defer s.mu.Unlock()
 	s.result.Stalled = stalled
 	return l.account(s.result), err
+}
+
+// Answered is how many inbounds have been answered so far.
+func (s *Server) Answered() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.load == nil {
+		return 0
+	}
+	return s.load.replies
 }
 
 // fill brings the closed loop to its number outstanding; from then on each answer lets the next inbound in.
@@ -139,7 +154,7 @@ func (s *Server) watch(ctx context.Context) (stalled bool, err error) {
 		s.mu.Lock()
 		l := s.load
 		l.giveUp(now.Add(-s.cfg.Patience).Sub(l.start))
-		over := l.next == s.cfg.Messages && l.outstanding == 0
+		over := l.next == s.cfg.Messages && l.outstanding == 0 && (!s.cfg.Backlog || l.replies == l.next)
 		quiet := now.Sub(l.lastSend) >= s.cfg.Linger
 		stalled = !over && now.Sub(l.lastReply) >= 2*s.cfg.Patience
 		before := l.next
@@ -158,7 +173,7 @@ func (s *Server) watch(ctx context.Context) (stalled bool, err error) {
 // giveUp stops waiting for what was injected before the deadline.
 func (l *load) giveUp(deadline time.Duration) {
 	for ; l.oldest < l.next; l.oldest++ {
-		if l.flags[l.oldest]&(replied|writtenOff) == 0 {
+		if l.flags[l.oldest]&(l.awaited|writtenOff) == 0 {
 			if l.injectedAt[l.oldest] > deadline {
 				return
 			}
@@ -219,10 +234,18 @@ func (s *Server) resumeLocked(c *conn) {
 
 // writeOff gives up on an inbound, if it is awaited.
 func (l *load) writeOff(i int) {
-	if l.flags[i]&(replied|writtenOff) == 0 {
+	if l.flags[i]&(l.awaited|writtenOff) == 0 {
 		l.flags[i] |= writtenOff
 		l.outstanding--
 	}
+}
+
+// reach sets a flag of an inbound, which lets the next one in if it is the awaited one.
+func (l *load) reach(i int, flag uint8) {
+	if flag == l.awaited && l.flags[i]&(flag|writtenOff) == 0 {
+		l.outstanding--
+	}
+	l.flags[i] |= flag
 }
 
 // acked accounts for the acknowledgement of an inbound.
@@ -234,7 +257,7 @@ func (l *load) acked(c *conn, id id, r *Result) {
 	if l.flags[id.number]&acked != 0 {
 		r.DuplicateAcks++
 	}
-	l.flags[id.number] |= acked
+	l.reach(id.number, acked)
 }
 
 // answered accounts for a send. The number is -1 when it answers no inbound; first is true for the first answer to one.
@@ -259,10 +282,7 @@ func (l *load) answered(from, to, context, body []byte, r *Result) (number int, 
 		l.flags[number] &^= answerLost // for the next repeat this one's answer counts
 		return number, false
 	}
-	if l.flags[number]&writtenOff == 0 {
-		l.outstanding--
-	}
-	l.flags[number] |= replied
+	l.reach(number, replied)
 	l.replies++
 	l.lastReply = l.now
 	l.latencies = append(l.latencies, l.now.Sub(l.start)-l.injectedAt[number])

@@ -137,6 +137,9 @@ func (s *Server) answeredLocked(c *conn, raw, result []byte) {
 	switch {
 	case id.kind == kindInbound && s.load != nil && id.number < s.load.next:
 		s.load.acked(c, id, &s.result)
+		if s.cfg.Backlog {
+			s.refillLocked(maxRefill)
+		}
 	case (id.kind == kindSent || id.kind == kindDelivered) && id.number < len(s.sends):
 		send := &s.sends[id.number]
 		if id.kind == kindSent {
