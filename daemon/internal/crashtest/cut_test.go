@@ -2,6 +2,7 @@ package crashtest
 
 import (
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -65,7 +66,7 @@ func (c cutting) platform() platform { return platform{redeliver: true, tags: c.
 func (c cutting) run(t *testing.T, cuts int) (*ledger, verdict, journal) {
 	t.Helper()
 	rnd := random(t)
-	space := newSpace(t, c.platform(), cuts*cutRate)
+	space := newSpace(t, c.platform())
 	l := newLedger(t, space)
 	s := setting{role: roleCoded, log: c.log, then: c.then, wait: doubtWait, store: newStoreURL(t)}
 	d := newChild(t, space, s)
@@ -81,15 +82,15 @@ func (c cutting) run(t *testing.T, cuts int) (*ledger, verdict, journal) {
 		n := min(cutsPerRun, cuts-done)
 		space.NextSends(script(rnd, done, n)...)
 		done += n
-		waitForCuts(t, d, space, done)
+		l.waitForCuts(t, d, done)
 	}
 	quiet()
 	v := l.settle(t, func(v verdict) bool { return len(v.lost) == 0 || !c.tags && !c.log })
 	d.stop()
 	j := readJournal(t, s.store)
 	taken := 0
-	for _, s := range space.Sends() {
-		if s.Code == "" && s.Executed {
+	for _, s := range l.unanswered(t) {
+		if s.Executed {
 			taken++
 		}
 	}
@@ -116,16 +117,20 @@ func script(rnd *rand.Rand, done, n int) []relaytest.Outcome {
 	return outcomes
 }
 
-// waitForCuts waits until so many sends have been left without an answer.
-func waitForCuts(t *testing.T, d *child, space *relaytest.Server, want int) {
+// unanswered lists the sends at which the connection was reset.
+func (l *ledger) unanswered(t *testing.T) []relaytest.Send {
+	t.Helper()
+	l.verdict(t) // collects
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(l.sends), func(s relaytest.Send) bool { return s.Code != "" })
+}
+
+// waitForCuts waits for so many resets.
+func (l *ledger) waitForCuts(t *testing.T, d *child, want int) {
 	t.Helper()
 	for began := time.Now(); ; {
-		n := 0
-		for _, s := range space.Sends() {
-			if s.Code == "" {
-				n++
-			}
-		}
+		n := len(l.unanswered(t))
 		if n >= want {
 			return
 		}

@@ -23,12 +23,11 @@ type platform struct {
 	tags      bool // states carry the tags of their send
 }
 
-// newSpace starts a platform with a transcript that is long enough for so many texts.
-func newSpace(t *testing.T, p platform, texts int, options ...relaytest.Option) *relaytest.Server {
+// newSpace starts a platform.
+func newSpace(t *testing.T, p platform, options ...relaytest.Option) *relaytest.Server {
 	t.Helper()
 	options = append([]relaytest.Option{func(c *relaytest.Config) {
 		c.NoMagic = true
-		c.Transcript = max(relaytest.DefaultTranscript, 2*texts)
 		c.Faults.HideTags = !p.tags
 		c.Faults.QueueUnsubscribed = p.redeliver
 		c.Faults.Redelivery.OnReconnect = p.redeliver
@@ -53,7 +52,7 @@ func TestKill(t *testing.T) {
 			t.Parallel()
 			rnd := random(t)
 			const longest = 1500 * time.Millisecond // at work
-			space := newSpace(t, tc.platform, (*kills+10)*rate*2)
+			space := newSpace(t, tc.platform)
 			l := newLedger(t, space)
 			s := setting{role: tc.role, log: tc.log, then: "hold", wait: doubtWait, store: newStoreURL(t)}
 			fleet := newFleet(t, space, s)

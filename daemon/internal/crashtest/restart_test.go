@@ -13,7 +13,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	rnd := random(t)
 	p := platform{redeliver: true, tags: true}
-	space := newSpace(t, p, (*restarts+10)*restartRate*4)
+	space := newSpace(t, p)
 	l := newLedger(t, space)
 	s := setting{role: roleCoded, then: "hold", wait: doubtWait, store: newStoreURL(t)}
 	fleet := newFleet(t, space, s)

@@ -218,7 +218,7 @@ func TestJudgeSeesWrongPrograms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			space := newSpace(t, platform{redeliver: true, tags: true}, 0, relaytest.Lenient)
+			space := newSpace(t, platform{redeliver: true, tags: true}, relaytest.Lenient)
 			for range 3 {
 				if tc.cut {
 					space.NextSends(relaytest.Repeat(5, relaytest.Deliver())...)
