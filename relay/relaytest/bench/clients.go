@@ -20,7 +20,7 @@ type bench struct {
 	progress  io.Writer
 	clients   []client
 	runs      int
-	built     map[string]string // programs of Signpost by name
+	built     map[string]string // programs of product by name
 }
 
 // client is a program that can be measured.

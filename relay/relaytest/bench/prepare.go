@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strings"
 )
 
 // prepared are the clients of a scenario that needs others than the usual ones.
@@ -134,19 +133,15 @@ func withSlowHandler(ctx context.Context, b *bench, clients []client) (p prepare
 	return p, nil
 }
 
-// withShortRetention makes clients that keep what is finished for as short as they may be told to.
-func withShortRetention(_ context.Context, b *bench, clients []client) (p prepared, err error) {
-	example, err := os.ReadFile(filepath.Join(b.root(), "config.example.yaml"))
+// withShortRetention makes clients that keep what is finished for half a minute.
+func withShortRetention(ctx context.Context, b *bench, clients []client) (p prepared, err error) {
+	program, err := b.product(ctx, "forgetful")
 	if err != nil {
-		return p, fmt.Errorf("look for the configuration of the retention: %w", err)
-	}
-	short := "dedupe_for: 1h\n"
-	if strings.Contains(string(example), "\nretention:\n") {
-		short += "retention: {texts: 1h}\n"
+		return p, err
 	}
 	for _, c := range clients {
 		if c.store != "" {
-			c.start = startSignpost(b.built["signpost"], configuration(replying, short))
+			c.start = startSignpost(program, configuration(replying))
 			p.clients = append(p.clients, c)
 		}
 	}

@@ -19,7 +19,6 @@ func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) 
 	if err != nil {
 		return nil, err
 	}
-	b.built["signpost"] = program
 	for _, store := range split(b.opts.stores) {
 		scheme, _, _ := strings.Cut(store, ":")
 		switch scheme {
@@ -39,7 +38,7 @@ func (b *bench) findSignpost(ctx context.Context) (clients []client, err error) 
 // root is the directory of Signpost's own module.
 func (b *bench) root() string { return filepath.Join(b.module, "..", "..", "..") }
 
-// product builds a program of ../product, once.
+// product builds a program of the folder product, once.
 func (b *bench) product(ctx context.Context, name string) (program string, err error) {
 	if program, ok := b.built[name]; ok {
 		return program, nil
