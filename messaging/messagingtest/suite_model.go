@@ -105,6 +105,10 @@ func (g *generator) step() {
 			ev := *u.Event
 			ev.Send, u.Event = nil, &ev
 		}
+		if i < len(known.Events) && g.store.Traits().Shared { // the order is the same, with gaps
+			ev := *known.Events[i].Event
+			ev.Seq, known.Events[i].Event = u.Event.Seq, &ev
+		}
 	}
 	g.same("work", work, known)
 }
@@ -123,6 +127,9 @@ func claimsAgain(b *messaging.Batch) bool {
 // forget blanks what stores may answer differently: the status of a send with several
 // attempts once it is finished, and the text of a finished send with a taken key.
 func (g *generator) forget(r *results) {
+	if g.store.Traits().Shared {
+		r.Seq = nil // in order, and with gaps where others might have been
+	}
 	for _, m := range r.Merges {
 		if m != nil && g.model.many(m.Ref.ID) {
 			m.Status, m.Advanced = "", false

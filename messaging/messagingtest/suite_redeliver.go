@@ -122,6 +122,26 @@ var redeliveryTests = []test{
 		m := w.fail("SM1", messaging.StateFailed, out.Attempt.Tag())
 		w.wantNotAgain("failure of the first", m, out, merge{isAccepted, messaging.StatusFailed, true, false})
 	}},
+	{"NotByAnOlderAttemptWhenTheNewestIsAccepted", func(w *world) {
+		out := w.claimed("hello")
+		w.commit(enqueue(out))
+		w.commit(inDoubt(out))
+		w.commit(report(out, isInDoubt, messaging.StatusQueued))
+		second := *out
+		second.Attempt = w.second(out)
+		w.commit(accepted(&second, "SM2"))
+		for _, m := range []*messaging.Merge{
+			w.fail("SM1", messaging.StateFailed, out.Attempt.Tag()),
+			w.fail("SM1", messaging.StateUndelivered, out.Attempt.Tag()),
+		} {
+			if m == nil || m.Again != nil {
+				w.Errorf("failure of the first: Merge is %+v, want one without Again", m)
+			}
+		}
+		work := w.load()
+		w.wantSends(work)
+		w.is("NextDue.IsZero", work.NextDue.IsZero(), true)
+	}},
 	{"OnlySoManyAttempts", func(w *world) {
 		out := w.sent("SM1")
 		w.wantAgain("first failure", w.fail("SM1", messaging.StateUndelivered), out, w.now.Add(time.Minute))

@@ -16,6 +16,9 @@ func drop(ev *messaging.Event) *messaging.Revive {
 func (w *world) wantRevived(what string, v *messaging.Revive, done bool, ev *messaging.Event) {
 	w.Helper()
 	w.is(what+": Done", v.Done, done)
+	if v.Unheld && w.store.Traits().Shared { // it is left to Load
+		ev = nil
+	}
 	if ev != nil {
 		whole := *ev
 		whole.Attempt = 0
