@@ -29,7 +29,7 @@ func (w *working) apply() error {
 	}
 	for _, q := range b.Enqueues {
 		q.Existing = nil
-		inserted, err := w.insert(q.Outgoing)
+		inserted, err := w.insert(q.Outgoing, "")
 		if err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (w *working) append(a *messaging.Append) error {
 	if final(o) {
 		e.fate, e.finished = o.Fate, true
 		var err error
-		if e.sends, err = w.insertAll(o); err != nil {
+		if e.sends, err = w.insertAll(ev.ID, o); err != nil {
 			return err
 		}
 	} else {
@@ -131,18 +131,18 @@ func (w *working) settle(x *messaging.Settle) error {
 	}
 	e.fate, e.finished, e.retryAt = o.Fate, true, time.Time{}
 	var err error
-	e.sends, err = w.insertAll(o)
+	e.sends, err = w.insertAll(e.id, o)
 	return err
 }
 
 // insertAll inserts the sends of an outcome that ended its event well.
-func (w *working) insertAll(o *messaging.Outcome) (ids []uuid.UUID, err error) {
+func (w *working) insertAll(event string, o *messaging.Outcome) (ids []uuid.UUID, err error) {
 	if o.Fate != messaging.FateDone {
 		notInserted(o.Sends)
 		return nil, nil
 	}
 	for _, out := range o.Sends {
-		inserted, err := w.insert(out)
+		inserted, err := w.insert(out, event)
 		if err != nil {
 			return nil, err
 		}
@@ -159,8 +159,9 @@ func notInserted(outs []*messaging.Outgoing) {
 	}
 }
 
-// insert takes a send in unless its key is taken.
-func (w *working) insert(o *messaging.Outgoing) (bool, error) {
+// insert takes a send in unless its key is taken. The event is the one that decided it, if
+// one did.
+func (w *working) insert(o *messaging.Outgoing, event string) (bool, error) {
 	o.Inserted, o.Unheld = false, false
 	claimed, queued := o.Status == messaging.StatusSending, o.Status == messaging.StatusQueued
 	if o.ID == uuid.Nil || (o.Attempt != nil) != claimed || !claimed && !queued && !o.Status.Terminal() {
@@ -175,7 +176,7 @@ func (w *working) insert(o *messaging.Outgoing) (bool, error) {
 	if w.sends[o.ID] != nil {
 		return false, fmt.Errorf("a send with the id %v exists", o.ID)
 	}
-	s := &send{Send: o.Send, seq: w.nextSend[0], status: o.Status, reason: o.Reason, fresh: true, locked: true}
+	s := &send{Send: o.Send, seq: w.nextSend[0], status: o.Status, reason: o.Reason, fresh: true, locked: true, byEvent: event != "" && event == o.InReplyTo}
 	w.nextSend = w.nextSend[1:]
 	conv := w.conversations[o.Conversation()]
 	s.conversation = conv.id
@@ -206,6 +207,9 @@ func (w *working) begin(s *send, a *messaging.Attempt) error {
 	}
 	n := &attempt{Attempt: *a, send: s, outcome: messaging.OutcomeOpen, fresh: true}
 	n.SendID = s.ID
+	if old := s.newest(); old != nil {
+		w.changedAttempt(old) // it is the newest no longer
+	}
 	s.attempts = append(s.attempts, n)
 	s.status, s.reason = messaging.StatusSending, ""
 	w.attempts[a.ID] = n

@@ -37,6 +37,11 @@ func (s *Store) life(ctx context.Context, tx pgx.Tx, id string) (*messaging.Life
 	if err != nil {
 		return nil, err
 	}
+	if len(events) == 0 { // the platform's id of an inbound is its event's, unless it had none
+		if events, err = recordsOf(ctx, tx, `WHERE e.message_id = $1 AND e.message_id <> e.id AND e.kind = 1`, id); err != nil {
+			return nil, err
+		}
+	}
 	if len(events) > 0 && events[0].Event.Send == nil {
 		return s.lifeOfEvent(ctx, tx, events[0])
 	}
@@ -65,7 +70,15 @@ func sendsNamed(ctx context.Context, tx pgx.Tx, id string) ([]*send, error) {
 			return found, err
 		}
 	}
-	return sendsOf(ctx, tx, `WHERE s.id IN (SELECT send_id FROM attempts WHERE message_id = $1) OR s.key = $1`, id)
+	found, err := sendsOf(ctx, tx, `WHERE s.id IN (SELECT send_id FROM attempts WHERE message_id = $1) OR s.key = $1`, id)
+	if len(found) > 0 || err != nil {
+		return found, err
+	}
+	event, n, ok := replyKey(id)
+	if !ok {
+		return nil, nil
+	}
+	return sendsOf(ctx, tx, `JOIN events e ON s.id = ANY(e.sends) WHERE e.id = $1 AND s.ordinal = $2`, event, n)
 }
 
 func (s *Store) lifeOfEvent(ctx context.Context, tx pgx.Tx, r *messaging.EventRecord) (*messaging.Life, error) {
@@ -86,16 +99,16 @@ func (s *Store) lifeOfEvent(ctx context.Context, tx pgx.Tx, r *messaging.EventRe
 }
 
 func (s *Store) lifeOfSend(ctx context.Context, tx pgx.Tx, snd *send) (*messaging.Life, error) {
+	l := &messaging.Life{}
 	if snd.InReplyTo != "" {
 		events, err := recordsOf(ctx, tx, `WHERE e.id = $1`, snd.InReplyTo)
 		if err != nil {
 			return nil, err
 		}
 		if len(events) > 0 {
-			return s.lifeOfEvent(ctx, tx, events[0])
+			l.Inbound = bare(events[0])
 		}
 	}
-	l := &messaging.Life{}
 	return l, s.addRecord(ctx, tx, l, snd)
 }
 
@@ -160,8 +173,7 @@ const (
 )
 
 // statusNow is the status of a send as record says it, in the words of SQL.
-const statusNow = `(CASE WHEN s.status IN (4, 5) AND coalesce((SELECT a.claimed_at FROM attempts a WHERE a.send_id = s.id ORDER BY a.number DESC LIMIT 1),
-	s.created_at, 0) <= %s THEN 12 ELSE s.status END)`
+const statusNow = `(CASE WHEN s.status IN (4, 5) AND coalesce((SELECT a.claimed_at FROM attempts a WHERE a.id = s.attempt_id), s.created_at, 0) <= %s THEN 12 ELSE s.status END)`
 
 // Search implements messaging.Archive. There is no index on numbers or texts: the rows are
 // read from the newest on until the page is full.

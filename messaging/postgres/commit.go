@@ -43,6 +43,9 @@ func (s *Store) commit(ctx context.Context, b *messaging.Batch) error {
 	for i, a := range b.Appends {
 		asked[i] = a.Unheld
 	}
+	if err := s.joinFirst(ctx, b.Owner); err != nil {
+		return err
+	}
 	for n := 1; ; n++ {
 		if err := s.connect(ctx); err != nil {
 			return err
@@ -96,6 +99,9 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 	if err := w.readRevived(ctx, tx, c); err != nil {
 		return err
 	}
+	if err := w.readStated(ctx, tx, c); err != nil {
+		return err
+	}
 	alive, repeated, err := s.look(ctx, tx, w, c)
 	if err != nil {
 		return err
@@ -104,7 +110,7 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 		if err := s.join(ctx, b.Owner); err != nil {
 			return err
 		}
-		return errRaced // with the instance known, again
+		return fmt.Errorf("%w: joined", errRaced)
 	}
 	if repeated != nil {
 		err := s.replay(ctx, tx, b, repeated)
@@ -117,10 +123,13 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 		}
 		return err
 	}
-	if len(w.conversations) < len(c.ours) {
-		return errRaced // Prune forgot an idle one while this waited for its lock
+	if err := w.makeConversations(ctx, tx, c); err != nil {
+		return err
 	}
-	if err := w.lockOwners(ctx, tx); err != nil {
+	if err := w.own(ctx, tx); err != nil {
+		return err
+	}
+	if err := w.lockOwners(ctx, tx); err != nil { // of those that could not be taken
 		return err
 	}
 	w.complete()

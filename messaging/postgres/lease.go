@@ -31,6 +31,19 @@ func (s *Store) join(ctx context.Context, owner uuid.UUID) error {
 	return err
 }
 
+// joinFirst makes an instance known that this store has not seen before, so that its first
+// transaction need not be done twice.
+func (s *Store) joinFirst(ctx context.Context, owner uuid.UUID) error {
+	s.leases.Lock()
+	_, before := s.joined[owner]
+	s.leases.Unlock()
+	if before {
+		return nil
+	}
+	_, err := s.Renew(ctx, owner)
+	return err
+}
+
 // Renew implements messaging.Sharer.
 func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, error) {
 	if s.closing.Err() != nil {

@@ -92,7 +92,7 @@ func loadSends(ctx context.Context, tx pgx.Tx, q messaging.Query, w *messaging.W
 
 func loadDoubts(ctx context.Context, tx pgx.Tx, q messaging.Query, w *messaging.Work) error {
 	found, err := sendsOf(ctx, tx, `JOIN conversations c ON c.id = s.conversation
-		JOIN LATERAL (SELECT outcome FROM attempts WHERE send_id = s.id ORDER BY number DESC LIMIT 1) n ON n.outcome IN (1, 5)
+		JOIN attempts n ON n.id = s.attempt_id AND n.outcome IN (1, 5)
 		WHERE s.status IN (2, 3) AND c.owner = $1 AND s.seq > $2 ORDER BY s.seq LIMIT $3`, q.Owner, q.AfterDoubt, q.Limit)
 	if err != nil {
 		return err
@@ -145,7 +145,7 @@ func sendsOf(ctx context.Context, tx querier, where string, args ...any) ([]*sen
 	}); err != nil || len(found) == 0 {
 		return nil, err
 	}
-	rows, err = tx.Query(ctx, `SELECT `+attemptList+` FROM attempts a WHERE a.send_id = ANY($1) ORDER BY a.send_id, a.number`, ids)
+	rows, err = tx.Query(ctx, readAttempts, ids)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/uuid"
@@ -17,9 +18,11 @@ type concerns struct {
 	events       []string
 	revives      []string
 	keys         []string
+	replyEvents  []string // of keys that a reply to an event may have
 	sends        []uuid.UUID
 	attempts     []uuid.UUID
-	messages     []string
+	messages     []string // of states and reports
+	stateOf      []string // of states
 	states       bool
 	inserts      int
 }
@@ -27,12 +30,12 @@ type concerns struct {
 func concernsOf(b *messaging.Batch) *concerns {
 	c := &concerns{}
 	pairs := map[messaging.Conversation]bool{}
-	outs := func(o *messaging.Outcome) {
+	outs := func(event string, o *messaging.Outcome) {
 		if o == nil {
 			return
 		}
 		for _, out := range o.Sends {
-			c.outgoing(out, pairs)
+			c.outgoing(out, event, pairs)
 		}
 	}
 	revived := map[string]bool{}
@@ -44,7 +47,7 @@ func concernsOf(b *messaging.Batch) *concerns {
 		if !final(a.Outcome) || revived[a.Event.ID] {
 			pairs[conversationOf(a.Event)] = true
 		}
-		outs(a.Outcome)
+		outs(a.Event.ID, a.Outcome)
 		if a.Event.Kind == messaging.KindState {
 			c.states = true
 			if tag, ok := messaging.AttemptTag(a.Event.Tags); ok {
@@ -52,6 +55,7 @@ func concernsOf(b *messaging.Batch) *concerns {
 			}
 			if a.Event.MessageID != "" {
 				c.messages = append(c.messages, a.Event.MessageID)
+				c.stateOf = append(c.stateOf, a.Event.MessageID)
 			}
 			if a.Redeliver != nil { // its send may wait again
 				pairs[conversationOf(a.Event)] = true
@@ -60,10 +64,10 @@ func concernsOf(b *messaging.Batch) *concerns {
 	}
 	for _, x := range b.Settles {
 		c.events = append(c.events, x.Event.ID)
-		outs(x.Outcome)
+		outs(x.Event.ID, x.Outcome)
 	}
 	for _, q := range b.Enqueues {
-		c.outgoing(q.Outgoing, pairs)
+		c.outgoing(q.Outgoing, "", pairs)
 	}
 	for _, cl := range b.Claims {
 		c.sends = append(c.sends, cl.SendID)
@@ -84,11 +88,15 @@ func concernsOf(b *messaging.Batch) *concerns {
 	return c
 }
 
-func (c *concerns) outgoing(out *messaging.Outgoing, pairs map[messaging.Conversation]bool) {
+func (c *concerns) outgoing(out *messaging.Outgoing, event string, pairs map[messaging.Conversation]bool) {
 	c.inserts++
 	pairs[out.Conversation()] = true
-	if out.Key != "" {
-		c.keys = append(c.keys, out.Key)
+	if out.Key == "" {
+		return
+	}
+	c.keys = append(c.keys, out.Key)
+	if of, _, ok := replyKey(out.Key); ok && of != event {
+		c.replyEvents = append(c.replyEvents, of)
 	}
 }
 
@@ -110,39 +118,40 @@ func (c *concerns) sort(pairs map[messaging.Conversation]bool) {
 }
 
 const (
-	lockConversations = `WITH wanted AS (SELECT * FROM unnest($1::text[], $2::text[]) AS w(ours, theirs))
-		INSERT INTO conversations (ours, theirs, owner) SELECT ours, theirs, $3 FROM wanted ORDER BY ours COLLATE "C", theirs COLLATE "C"
-		ON CONFLICT DO NOTHING`
-	holdConversations = `SELECT 1 FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)
-		ORDER BY ours COLLATE "C", theirs COLLATE "C" FOR NO KEY UPDATE OF c`
-	// A statement of its own, after the lock: its snapshot sees what others committed while
-	// this one waited.
-	takeConversations = `UPDATE conversations c SET owner = $3 FROM unnest($1::text[], $2::text[]) AS w(ours, theirs)
-		WHERE c.ours = w.ours AND c.theirs = w.theirs AND c.owner <> $3 AND (
+	// Every instance locks in this order.
+	holdConversations = `SELECT c.id, c.ours, c.theirs, c.owner FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)
+		ORDER BY c.ours COLLATE "C", c.theirs COLLATE "C" FOR NO KEY UPDATE OF c`
+	// Statements of their own, after the lock: their snapshot sees what others committed
+	// while that one waited.
+	findUnheld = `SELECT DISTINCT e.conversation FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)
+		JOIN events e ON e.conversation = c.id AND e.fate = 0 AND e.holder IS DISTINCT FROM c.owner`
+	addConversations = `INSERT INTO conversations (ours, theirs, owner) SELECT ours, theirs, $3 FROM unnest($1::text[], $2::text[]) AS w(ours, theirs)
+		ORDER BY ours COLLATE "C", theirs COLLATE "C" ON CONFLICT DO NOTHING`
+	takeConversations = `UPDATE conversations c SET owner = $2 WHERE c.id = ANY($1) AND (
 			NOT EXISTS (SELECT 1 FROM instances i WHERE i.owner = c.owner)
 			OR NOT EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)
-			AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3)))`
-	readConversations = `SELECT c.id, c.ours, c.theirs, c.owner, EXISTS (
-			SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0 AND e.holder IS DISTINCT FROM c.owner)
-		FROM conversations c JOIN unnest($1::text[], $2::text[]) AS w(ours, theirs) USING (ours, theirs)`
+			AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3)))
+		RETURNING c.id, EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)`
 
 	readEvents = `SELECT e.id, e.seq, e.fate, e.attempt, e.retry_at, e.error, e.handler, e.conversation, e.holder FROM events e WHERE e.id = ANY($1)`
 	drawEvents = `SELECT nextval('events_order') FROM generate_series(1, $1)`
 	drawSends  = `SELECT nextval('sends_order') FROM generate_series(1, $1)`
 
 	sendColumns = `s.id, s.seq, s.conversation, s.key, s.context, s.from_number, s.to_number, s.body, s.media, s.tags, s.priority, s.category,
-		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled`
+		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled, s.ordinal`
 	readKeys    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.key = ANY($1)`
+	readReplies = `SELECT ` + sendColumns + ` FROM events e JOIN sends s ON s.id = ANY(e.sends) WHERE e.id = ANY($1) AND s.ordinal IS NOT NULL`
 	attemptList = `a.id, a.send_id, a.number, a.claimed_at, a.outcome, a.doubted_at, a.code, a.reason, a.message_id, a.state`
 
-	// What states and reports speak of, and what early states that were missed speak of.
-	sendsOfStates = `(SELECT unnest($1::uuid[])
-		UNION SELECT send_id FROM attempts WHERE id = ANY($2)
-		UNION SELECT send_id FROM attempts WHERE message_id = ANY($3)
-		UNION SELECT a.send_id FROM events e JOIN attempts a ON a.message_id = e.message_id WHERE e.early)`
-	lockSends    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.id IN ` + sendsOfStates + ` ORDER BY s.id FOR NO KEY UPDATE`
-	readAttempts = `SELECT ` + attemptList + ` FROM attempts a WHERE a.send_id IN ` + sendsOfStates + ` ORDER BY a.send_id, a.number`
-	readEarly    = `SELECT seq, message_id, state, received_at FROM events
+	// What claims and reports speak of.
+	lockSends    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE`
+	readAttempts = `SELECT ` + attemptList + ` FROM attempts a WHERE a.id IN (SELECT attempt_id FROM sends WHERE id = ANY($1))
+		UNION ALL SELECT ` + attemptList + ` FROM attempts a WHERE a.superseded AND a.send_id = ANY($1) ORDER BY 2, 3`
+	// What states speak of, and what early states that were missed speak of.
+	readStated = `SELECT send_id FROM attempts WHERE id = ANY($1)
+		UNION SELECT send_id FROM attempts WHERE message_id = ANY($2)
+		UNION SELECT a.send_id FROM events e JOIN attempts a ON a.message_id = e.message_id WHERE e.early`
+	readEarly = `SELECT seq, message_id, state, received_at FROM events
 		WHERE early AND (message_id = ANY($1) OR EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = events.message_id)) ORDER BY seq`
 )
 
@@ -150,10 +159,8 @@ const (
 func (w *working) read(q *pgx.Batch, c *concerns) {
 	b := w.batch
 	if len(c.ours) > 0 {
-		q.Queue(lockConversations, c.ours, c.theirs, b.Owner)
-		q.Queue(holdConversations, c.ours, c.theirs)
-		q.Queue(takeConversations, c.ours, c.theirs, b.Owner)
-		q.Queue(readConversations, c.ours, c.theirs).Query(w.scanConversations)
+		q.Queue(holdConversations, c.ours, c.theirs).Query(w.scanConversations)
+		q.Queue(findUnheld, c.ours, c.theirs).Query(w.scanUnheld)
 	}
 	if len(c.events) > 0 {
 		q.Queue(readEvents, c.events).Query(w.scanEvents)
@@ -171,31 +178,110 @@ func (w *working) read(q *pgx.Batch, c *concerns) {
 		})
 	}
 	if len(c.keys) > 0 {
-		q.Queue(readKeys, c.keys).Query(func(rows pgx.Rows) error {
+		note := func(rows pgx.Rows) error {
 			return scanSends(rows, func(s *send) { w.keys[s.Key] = s })
-		})
+		}
+		q.Queue(readKeys, c.keys).Query(note)
+		if len(c.replyEvents) > 0 {
+			q.Queue(readReplies, c.replyEvents).Query(note)
+		}
 	}
-	if len(c.sends)+len(c.attempts)+len(c.messages) > 0 || c.states {
-		q.Queue(lockSends, c.sends, c.attempts, c.messages).Query(func(rows pgx.Rows) error {
-			return scanSends(rows, func(s *send) {
-				s.locked = true
-				w.sends[s.ID] = s
-				if s.Key != "" && w.keys[s.Key] != nil {
-					w.keys[s.Key] = s
-				}
-			})
-		})
-		q.Queue(readAttempts, c.sends, c.attempts, c.messages).Query(w.scanAttempts)
+	if len(c.sends) > 0 {
+		q.Queue(lockSends, c.sends).Query(w.scanLocked)
+		q.Queue(readAttempts, c.sends).Query(w.scanAttempts)
+	}
+	if len(c.messages) > 0 {
 		q.Queue(readEarly, c.messages).Query(w.scanEarly)
 	}
+}
+
+// readStated finds the sends that states speak of, before they are locked with the others.
+func (w *working) readStated(ctx context.Context, tx pgx.Tx, c *concerns) error {
+	if !c.states {
+		return nil
+	}
+	rows, err := tx.Query(ctx, readStated, c.attempts, c.stateOf)
+	if err != nil {
+		return err
+	}
+	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+	c.sends = append(c.sends, ids...)
+	return err
+}
+
+func (w *working) scanLocked(rows pgx.Rows) error {
+	return scanSends(rows, func(s *send) {
+		s.locked = true
+		w.sends[s.ID] = s
+		if s.Key != "" && w.keys[s.Key] != nil {
+			w.keys[s.Key] = s
+		}
+	})
 }
 
 func (w *working) scanConversations(rows pgx.Rows) error {
 	var c conversation
 	var pair messaging.Conversation
-	_, err := pgx.ForEachRow(rows, []any{&c.id, &pair.Ours, &pair.Theirs, &c.owner, &c.unheld}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&c.id, &pair.Ours, &pair.Theirs, &c.owner}, func() error {
 		conv := c
-		w.conversations[pair] = &conv
+		w.conversations[pair], w.byID[c.id] = &conv, &conv
+		return nil
+	})
+	return err
+}
+
+func (w *working) scanUnheld(rows pgx.Rows) error {
+	var id int64
+	_, err := pgx.ForEachRow(rows, []any{&id}, func() error {
+		if c := w.byID[id]; c != nil {
+			c.unheld = true
+		}
+		return nil
+	})
+	return err
+}
+
+// makeConversations adds those that are not there yet, and locks them too. Two instances
+// may so lock in different orders, once for each conversation; the server tells one of them
+// to begin again.
+func (w *working) makeConversations(ctx context.Context, tx pgx.Tx, c *concerns) error {
+	if len(w.conversations) == len(c.ours) {
+		return nil
+	}
+	if _, err := tx.Exec(ctx, addConversations, c.ours, c.theirs, w.batch.Owner); err != nil {
+		return err
+	}
+	q := &pgx.Batch{}
+	q.Queue(holdConversations, c.ours, c.theirs).Query(w.scanConversations)
+	q.Queue(findUnheld, c.ours, c.theirs).Query(w.scanUnheld)
+	if err := tx.SendBatch(ctx, q).Close(); err != nil {
+		return err
+	}
+	if len(w.conversations) != len(c.ours) {
+		return fmt.Errorf("%w: %d of %d conversations", errRaced, len(w.conversations), len(c.ours))
+	}
+	return nil
+}
+
+// own takes the conversations that are another's and may be had.
+func (w *working) own(ctx context.Context, tx pgx.Tx) error {
+	var foreign []int64
+	for id, c := range w.byID {
+		if c.owner != w.batch.Owner {
+			foreign = append(foreign, id)
+		}
+	}
+	if len(foreign) == 0 {
+		return nil
+	}
+	rows, err := tx.Query(ctx, takeConversations, foreign, w.batch.Owner)
+	if err != nil {
+		return err
+	}
+	var id int64
+	var unfinished bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &unfinished}, func() error {
+		w.byID[id].owner, w.byID[id].unheld = w.batch.Owner, unfinished
 		return nil
 	})
 	return err
@@ -226,13 +312,17 @@ func scanSends(rows pgx.Rows, f func(*send)) error {
 	var expires, created *int64
 	var status int16
 	var settled *bool
+	var ordinal *int
 	_, err := pgx.ForEachRow(rows, []any{
 		&s.ID, &s.seq, &s.conversation, &key, &ctx, &from, &to, &body, &media, &tags, &s.Priority, &category,
-		&notBefore, &expires, &inReplyTo, &created, &status, &reason, &settled,
+		&notBefore, &expires, &inReplyTo, &created, &status, &reason, &settled, &ordinal,
 	}, func() error {
 		found := s
 		found.Key, found.Context, found.From, found.To = orZero(key), orZero(ctx), messaging.Number(orZero(from)), messaging.Number(orZero(to))
 		found.Body, found.Category, found.InReplyTo = orZero(body), messaging.Category(orZero(category)), orZero(inReplyTo)
+		if ordinal != nil {
+			found.byEvent, found.Key = true, found.InReplyTo+"#"+strconv.Itoa(*ordinal)
+		}
 		found.forgotten = body != nil && *body == ""
 		if notBefore != 0 {
 			found.NotBefore = timeOf(&notBefore)

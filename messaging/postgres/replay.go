@@ -143,12 +143,12 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 		if q.Outgoing.Inserted {
 			continue
 		}
-		rows, err := tx.Query(ctx, readKeys, []string{q.Outgoing.Key})
+		found, err := sendsNamed(ctx, tx, q.Outgoing.Key)
 		if err != nil {
 			return err
 		}
-		if err := scanSends(rows, func(found *send) { q.Existing = &found.Send }); err != nil {
-			return err
+		if len(found) > 0 {
+			q.Existing = &found[0].Send
 		}
 	}
 	for i, c := range b.Claims {

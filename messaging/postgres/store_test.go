@@ -83,6 +83,9 @@ func (p place) giveBack(t testing.TB) {
 	for _, table := range []string{"instances", "departed", "conversations", "events", "sends", "attempts", "batches", "stragglers", "marks"} {
 		fmt.Fprintf(&all, "DELETE FROM %s.%s; ", p.name, table)
 	}
+	for _, order := range []string{"events_order", "sends_order"} {
+		fmt.Fprintf(&all, "ALTER SEQUENCE %s.%s RESTART; ", p.name, order)
+	}
 	exec(t, all.String())
 	schemas.Lock()
 	schemas.free = append(schemas.free, p.name)

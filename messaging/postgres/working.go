@@ -1,6 +1,8 @@
 package postgres
 
 import (
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -13,6 +15,7 @@ type working struct {
 	batch *messaging.Batch
 
 	conversations map[messaging.Conversation]*conversation
+	byID          map[int64]*conversation
 	events        map[string]*event // by id
 	sends         map[uuid.UUID]*send
 	attempts      map[uuid.UUID]*attempt
@@ -67,6 +70,7 @@ type send struct {
 	reason       string
 	settled      bool
 	forgotten    bool
+	byEvent      bool       // decided by the event that it answers
 	attempts     []*attempt // by number
 	fresh, dirty bool
 	locked       bool // read with its attempts, under lock
@@ -77,6 +81,34 @@ func (s *send) newest() *attempt {
 		return nil
 	}
 	return s.attempts[len(s.attempts)-1]
+}
+
+func (s *send) newestID() *uuid.UUID {
+	if a := s.newest(); a != nil {
+		return &a.ID
+	}
+	return nil
+}
+
+// ordinal is the last part of the key that the engine gives to a reply, if the send has
+// that key: it follows from the event, which decides only once, and needs no place in an
+// index.
+func (s *send) ordinal() (n int, ok bool) {
+	event, n, ok := replyKey(s.Key)
+	return n, ok && s.byEvent && event == s.InReplyTo
+}
+
+// replyKey takes the engine's key of a reply apart: the event's id and the ordinal.
+func replyKey(key string) (event string, ordinal int, ok bool) {
+	i := strings.LastIndexByte(key, '#')
+	if i < 0 {
+		return "", 0, false
+	}
+	n, err := strconv.ParseUint(key[i+1:], 10, 31)
+	if err != nil || strconv.FormatUint(n, 10) != key[i+1:] {
+		return "", 0, false
+	}
+	return key[:i], int(n), true
 }
 
 // attempt is a row of attempts.
@@ -102,7 +134,7 @@ type earlyState struct {
 
 func newWorking(b *messaging.Batch) *working {
 	return &working{
-		batch: b, conversations: map[messaging.Conversation]*conversation{}, events: map[string]*event{},
+		batch: b, conversations: map[messaging.Conversation]*conversation{}, byID: map[int64]*conversation{}, events: map[string]*event{},
 		sends: map[uuid.UUID]*send{}, attempts: map[uuid.UUID]*attempt{}, messages: map[string]*attempt{},
 		keys: map[string]*send{}, early: map[string][]*earlyState{}, notify: map[uuid.UUID]bool{},
 	}

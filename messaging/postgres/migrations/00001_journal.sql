@@ -58,6 +58,7 @@ CREATE UNIQUE INDEX events_id       ON events (id);
 CREATE INDEX events_unfinished      ON events (conversation, seq) WHERE fate = 0;
 CREATE INDEX events_dead            ON events (seq) WHERE fate = 2;
 CREATE INDEX events_attempt         ON events (attempt_id) WHERE attempt_id IS NOT NULL;
+CREATE INDEX events_message         ON events (message_id) WHERE message_id <> id AND kind = 1;
 CREATE INDEX events_early           ON events (message_id, seq) WHERE early;
 
 CREATE SEQUENCE sends_order;
@@ -65,7 +66,8 @@ CREATE TABLE sends (
 	id           uuid     PRIMARY KEY,
 	seq          bigint   NOT NULL, -- commit order
 	conversation bigint   NOT NULL,
-	key          text,
+	key          text,              -- NULL if there is none, or if it is in_reply_to#ordinal and follows from the event
+	ordinal      integer,
 	context      text,
 	from_number  text,
 	to_number    text,
@@ -80,6 +82,7 @@ CREATE TABLE sends (
 	created_at   bigint,
 	status       smallint NOT NULL,
 	reason       text,
+	attempt_id   uuid,              -- the newest attempt
 	settled      boolean            -- true once an attempt before the newest was accepted after all
 ) WITH (fillfactor = 85);
 CREATE UNIQUE INDEX sends_key ON sends (key) WHERE key IS NOT NULL;
@@ -97,9 +100,10 @@ CREATE TABLE attempts (
 	code       text,
 	reason     text,
 	message_id text,
-	state      smallint
+	state      smallint,
+	superseded boolean              -- true once there is a newer one
 ) WITH (fillfactor = 85);
-CREATE INDEX attempts_send    ON attempts (send_id, number);
+CREATE INDEX attempts_old     ON attempts (send_id) WHERE superseded;
 CREATE INDEX attempts_message ON attempts (message_id) WHERE message_id IS NOT NULL;
 
 -- The newest batch of each owner and what it was told, for a batch that comes again.
