@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/signpost-sms/signpost/daemon/api"
 )
 
 // handler is the whole local HTTP side: probes, metrics and what our own commands call.
@@ -19,10 +21,18 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 		writeJSON(w, http.StatusOK, buildInfo())
 	})
 	private.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, http.StatusNotFound, "there is nothing at this path; try /livez, /readyz, /metrics or POST /v1/reload")
+		api.Refuse(w, api.NotFound, "there is nothing at this path, or not with this method", "try GET /livez, /readyz, /metrics or /v1/messages, or POST /v1/reload")
 	})
+	api.New(api.Config{
+		Store: d.store, Engine: d.engine, Draining: d.draining.Load,
+		Doubts: doubtsOf(cfg, d.platform != nil),
+	}).Register(private)
 
-	var guarded http.Handler = http.NewCrossOriginProtection().Handler(private)
+	sameOrigin := http.NewCrossOriginProtection()
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		api.Refuse(w, api.Forbidden, "the request comes from a page of another origin", "ask from a program, or from a page of this address")
+	}))
+	guarded := sameOrigin.Handler(private)
 	if cfg.HTTP.Token != "" {
 		guarded = requireToken(cfg.HTTP.Token, guarded)
 	}
@@ -36,12 +46,18 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 func (d *Daemon) serveReload(w http.ResponseWriter, r *http.Request) {
 	done, err := d.Reload(r.Context())
 	if err != nil {
-		code := http.StatusUnprocessableEntity
+		kind := api.ReloadFailed
 		if d.draining.Load() {
-			code = http.StatusServiceUnavailable
+			kind = api.Draining
 		}
-		refuse(w, code, err.Error())
+		api.Refuse(w, kind, err.Error(), "")
 		return
 	}
 	writeJSON(w, http.StatusOK, done)
+}
+
+// doubtsOf is how the engine of a configuration ends doubts.
+func doubtsOf(cfg Config, log bool) api.Doubts {
+	d := cfg.Sending.InDoubt
+	return api.Doubts{Log: log, Wait: d.Wait, Settle: d.Settle, Release: d.Release, Then: string(d.Then)}
 }

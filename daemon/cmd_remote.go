@@ -3,13 +3,13 @@ package daemon
 import (
 	"context"
 	"encoding/json"
-	"errors"
-	"io"
 	"net"
 	"net/http"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/signpost-sms/signpost/daemon/api"
 )
 
 // askWithin bounds a command's question to the running daemon; a reload waits a few seconds
@@ -31,7 +31,7 @@ exits with 78. Keys that need a restart are named.`,
 				return err
 			}
 			if code != http.StatusOK {
-				return exitf(ExitConfig, "%s", decodeProblem(body))
+				return exitf(ExitConfig, "%s", api.ReadProblem(body).Error())
 			}
 			var done Reloaded
 			if err := json.Unmarshal(body, &done); err != nil {
@@ -68,7 +68,7 @@ Exit codes: 0 ready, 1 not ready, 69 no daemon answers.`,
 			}
 			var h health
 			if err := json.Unmarshal(body, &h); err != nil || h.Checks == nil {
-				return exitf(ExitUnavailable, "what answers at the address of http.listen is no signpost: %s", decodeProblem(body))
+				return exitf(ExitUnavailable, "what answers at the address of http.listen is no signpost: %s", api.ReadProblem(body).Error())
 			}
 			if c.asJSON {
 				if err := c.printJSON(h); err != nil {
@@ -90,36 +90,22 @@ Exit codes: 0 ready, 1 not ready, 69 no daemon answers.`,
 
 // ask makes a request to the daemon that the configuration describes.
 func (c *cli) ask(ctx context.Context, method, path string) (code int, body []byte, err error) {
-	cfg, err := c.loadToAsk()
+	d, err := c.remote()
 	if err != nil {
 		return 0, nil, err
 	}
-	if cfg.Listen == "" {
-		return 0, nil, exitf(ExitUnavailable, "http.listen is empty, so the daemon cannot be asked; set it, or send the daemon SIGHUP to reload")
-	}
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+dialable(cfg.Listen)+path, http.NoBody)
+	resp, err := d.send(ctx, method, path, nil)
 	if err != nil {
-		return 0, nil, exitf(ExitConfig, "http.listen is no address: %w", err)
-	}
-	if cfg.Token != "" {
-		req.Header.Set("Authorization", "Bearer "+cfg.Token.Reveal())
-	}
-	client := &http.Client{Transport: &http.Transport{}} // no proxy: the daemon is on this machine
-	resp, err := client.Do(req)
-	if err != nil {
-		return 0, nil, exitf(ExitUnavailable, "no daemon answers on %s: %w; is signpost running with this configuration?", cfg.Listen, errors.Unwrap(err))
+		return 0, nil, err
 	}
 	defer resp.Body.Close()
-	body, err = io.ReadAll(io.LimitReader(resp.Body, httpMaxBody))
-	if err != nil {
-		return 0, nil, exitf(ExitUnavailable, "read the daemon's answer: %w", err)
+	body, err = readAnswer(resp)
+	if err == nil && resp.StatusCode == http.StatusUnauthorized {
+		err = refused(body)
 	}
-	if resp.StatusCode == http.StatusUnauthorized {
-		return 0, nil, exitf(ExitCredentials, "%s", decodeProblem(body))
-	}
-	return resp.StatusCode, body, nil
+	return resp.StatusCode, body, err
 }
 
 // dialable turns a listen address into one that can be dialed from this machine.

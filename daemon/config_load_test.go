@@ -41,8 +41,8 @@ func mustLoad(t *testing.T, text string, env ...string) *Config {
 	return cfg
 }
 
-// rules lists what was found as "PLACE rule".
-func rules(fs Findings) []string {
+// rulesOf lists what was found as "PLACE rule".
+func rulesOf(fs Findings) []string {
 	got := []string{}
 	for _, f := range fs {
 		got = append(got, f.Place.String()+" "+f.Rule)
@@ -158,7 +158,7 @@ func TestPlatformVariablesThatDiffer(t *testing.T) {
 	t.Parallel()
 	cfg, found := load(t, oneContext, "SIGNPOST_SIGNALWIRE_PROJECT=other", "SIGNALWIRE_SPACE=a.example.com", "SIGNALWIRE_SPACE_URL=b.example.com")
 	want := []string{"env SIGNALWIRE_PROJECT_ID variable-conflict", "env SIGNALWIRE_SPACE_URL variable-conflict"}
-	if diff := cmp.Diff(want, rules(found)); diff != "" {
+	if diff := cmp.Diff(want, rulesOf(found)); diff != "" {
 		t.Error(diff)
 	}
 	if cfg.SignalWire.Project != "p" || cfg.SignalWire.Space != "a.example.com" {
@@ -175,7 +175,7 @@ func TestUnknownVariablesWarn(t *testing.T) {
 		"SIGNPOST_PORT_8377_TCP=tcp://10.0.0.1:8377", "SIGNPOST_PORT_8377_TCP_ADDR=10.0.0.1", "SIGNPOST_HTTP_SERVICE_HOST=10.0.0.1",
 	)
 	want := []string{"env SIGNPOST_HTTP_PORT unknown-variable", "env SIGNPOST_LOG_LEVL unknown-variable"}
-	if diff := cmp.Diff(want, rules(found)); diff != "" {
+	if diff := cmp.Diff(want, rulesOf(found)); diff != "" {
 		t.Error(diff)
 	}
 	if cfg == nil || found.ExitCode() != ExitOK {
@@ -213,7 +213,7 @@ func TestFindingsOfAllLayersAtOnce(t *testing.T) {
 		"env SIGNPOST_HANDLING_ATTEMPTS out-of-range", "env SIGNPOST_LOG_LEVEL bad-choice", "env SIGNPOST_RELAY_URL bad-url",
 		"c.yaml:2:12 bad-duration",
 	}
-	if diff := cmp.Diff(want, rules(found)); diff != "" {
+	if diff := cmp.Diff(want, rulesOf(found)); diff != "" {
 		t.Error(diff)
 	}
 	if got := found[3].String(); !strings.HasPrefix(got, `env SIGNPOST_LOG_LEVEL: bad-choice: "loud" is not one of the choices; `) {
@@ -229,7 +229,7 @@ func TestWithoutFile(t *testing.T) {
 	t.Parallel()
 	_, found := LoadConfig(Source{})
 	want := []string{"configuration missing-project", "configuration missing-token", "configuration no-contexts"}
-	got := rules(found)
+	got := rulesOf(found)
 	slices.Sort(got)
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
@@ -296,7 +296,7 @@ func TestForeignEncodings(t *testing.T) {
 		"wide letters":   {"log: {level: info, \"größe\": 1, levl: x}\n" + oneContext, "c.yaml:1:20 unknown-key c.yaml:1:32 unknown-key"},
 	} {
 		_, found := LoadConfig(Source{Path: "c.yaml", Text: []byte(tc.text), Environ: credentials()})
-		if got := strings.Join(rules(found), " "); got != tc.want {
+		if got := strings.Join(rulesOf(found), " "); got != tc.want {
 			t.Errorf("%s: got %q, want %q", name, got, tc.want)
 		}
 	}
@@ -367,7 +367,7 @@ func TestOverriddenVariablesMayBeUnset(t *testing.T) {
 	}
 	src.Environ = []string{"SIGNPOST_BRAND=Example"}
 	_, found := LoadConfig(src)
-	if diff := cmp.Diff([]string{"c.yaml:1:24 unset-variable", "c.yaml:1:45 unset-variable"}, rules(found)); diff != "" {
+	if diff := cmp.Diff([]string{"c.yaml:1:24 unset-variable", "c.yaml:1:45 unset-variable"}, rulesOf(found)); diff != "" {
 		t.Error(diff)
 	}
 	src.NoCredentials = true

@@ -40,22 +40,23 @@ func finishBudget(total time.Duration) time.Duration {
 // Daemon is one Signpost process: a store, a Relay session, an engine and the local HTTP
 // endpoints. Make one with [New]; all methods are safe for concurrent use.
 type Daemon struct {
-	boot    Config                 // what the parts that need a restart run with
-	cfg     atomic.Pointer[Config] // in force otherwise
-	load    func() (Config, error) // how Reload gets the next one; nil: it cannot
-	setup   func(*contexts.Router)
-	opts    options
-	log     *slog.Logger
-	level   *slog.LevelVar
-	sup     supervisor
-	life    lifecycle
-	store   messaging.Store
-	client  *relay.Client
-	engine  *messaging.Engine
-	reg     *prometheus.Registry
-	metrics *configMetrics
-	pruner  *pruner
-	http    http.Handler
+	boot     Config                 // what the parts that need a restart run with
+	cfg      atomic.Pointer[Config] // in force otherwise
+	load     func() (Config, error) // how Reload gets the next one; nil: it cannot
+	setup    func(*contexts.Router)
+	opts     options
+	log      *slog.Logger
+	level    *slog.LevelVar
+	sup      supervisor
+	life     lifecycle
+	store    messaging.Store
+	client   *relay.Client
+	platform messaging.MessageLog // nil: there is none to ask
+	engine   *messaging.Engine
+	reg      *prometheus.Registry
+	metrics  *configMetrics
+	pruner   *pruner
+	http     http.Handler
 
 	reloading sync.Mutex // one reload at a time
 	routing   *routing   // guarded by reloading
@@ -99,11 +100,10 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if d.client, err = relay.New(relayConfig(cfg, d.routing.names(), d.opts, d.log)); err != nil {
 		return withExit(ExitConfig, fmt.Errorf("configure the session: %w", err))
 	}
-	platform, err := newMessageLog(cfg, d.log)
-	if err != nil {
+	if d.platform, err = newMessageLog(cfg, d.log); err != nil {
 		return err
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), platform))
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())

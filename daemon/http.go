@@ -3,7 +3,6 @@ package daemon
 import (
 	"crypto/sha256"
 	"crypto/subtle"
-	"encoding/json"
 	"log/slog"
 	"net"
 	"net/http"
@@ -11,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -38,13 +38,6 @@ func newHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	}
 }
 
-// refusal is the JSON of a refused request.
-type refusal struct {
-	Error string `json:"error"`
-}
-
-func refuse(w http.ResponseWriter, code int, text string) { writeJSON(w, code, refusal{text}) }
-
 // onlyLocalHosts refuses requests whose Host header is not the listener's own. A page in the
 // operator's browser can be made to resolve its own name to 127.0.0.1 (DNS rebinding) and
 // would then talk to us as the same origin; its Host header gives it away.
@@ -60,8 +53,7 @@ func onlyLocalHosts(listen string, next http.Handler) http.Handler {
 		}
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 		if !strings.EqualFold(host, own) && !isLoopback(host) {
-			refuse(w, http.StatusMisdirectedRequest,
-				"the Host header names another machine; use http://"+listen+" (through a proxy, let it set the Host header)")
+			api.Refuse(w, api.Misdirected, "the Host header names another machine", "use http://"+listen+" (through a proxy, let it set the Host header)")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -96,18 +88,9 @@ func requireToken(token relay.Secret, next http.Handler) http.Handler {
 		got := sha256.Sum256([]byte(given))
 		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
 			w.Header().Set("WWW-Authenticate", `Basic realm="signpost"`)
-			refuse(w, http.StatusUnauthorized, "a token is needed: send Authorization: Bearer with the token of http.token")
+			api.Refuse(w, api.Unauthorized, "a token is needed", "send Authorization: Bearer with the token of http.token")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
-}
-
-// decodeProblem reads the text of a refused request; the raw body if it is none of ours.
-func decodeProblem(body []byte) string {
-	var p refusal
-	if err := json.Unmarshal(body, &p); err != nil || p.Error == "" {
-		return strings.TrimSpace(string(body))
-	}
-	return p.Error
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/relay"
 )
@@ -127,7 +128,7 @@ func TestUnknownPathsSayWhatThereIs(t *testing.T) {
 	t.Parallel()
 	h := endpoints(t, HTTPConfig{Listen: "127.0.0.1:8377"})
 	w := ask(h, "GET", "/health")
-	if w.Code != http.StatusNotFound || !strings.Contains(decodeProblem(w.Body.Bytes()), "/readyz") {
+	if w.Code != http.StatusNotFound || !strings.Contains(api.ReadProblem(w.Body.Bytes()).Error(), "/readyz") {
 		t.Errorf("got %d %s", w.Code, w.Body)
 	}
 }

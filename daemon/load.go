@@ -48,18 +48,9 @@ func (c *cli) loadToRun() (loaded, error) {
 	return c.load(Source{ContextsInCode: c.setup != nil})
 }
 
-// loadToAsk gives what a command needs to find the running daemon: http.listen and
-// http.token. Whatever else is wrong with the file is for the daemon to judge and to report;
-// it runs with an older state of it.
-func (c *cli) loadToAsk() (HTTPConfig, error) {
-	path, err := c.findConfig()
-	if err != nil {
-		return HTTPConfig{}, err
-	}
-	return whereToAsk(Source{Path: path, Environ: c.environ(), NoCredentials: true})
-}
-
-// whereToAsk is LoadConfig for the section http alone.
+// whereToAsk gives what a command needs to find the running daemon: http.listen and
+// http.token. It is LoadConfig for the section http alone: whatever else is wrong with the
+// file is for the daemon to judge and to report; it runs with an older state of it.
 func whereToAsk(src Source) (HTTPConfig, error) {
 	const section = "http"
 	l := newLoader(src, nil)

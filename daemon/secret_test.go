@@ -63,7 +63,7 @@ func TestWhichSecretCounts(t *testing.T) {
 			if want == nil {
 				want = []string{}
 			}
-			if diff := cmp.Diff(want, rules(found)); diff != "" {
+			if diff := cmp.Diff(want, rulesOf(found)); diff != "" {
 				t.Fatalf("findings: %s%s", diff, found)
 			}
 			if cfg != nil && (cfg.SignalWire.Token.Reveal() != tc.token || cfg.SignalWire.JWT.Reveal() != tc.jwt) {
