@@ -58,7 +58,7 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 	// A server that is silent is given up while another try can still save the lease.
 	ctx, cancel := context.WithTimeout(ctx, max(s.cfg.Lease/2, renewAtLeast))
 	defer cancel()
-	err := pgx.BeginFunc(ctx, s.pool, func(tx pgx.Tx) error {
+	err := pgx.BeginFunc(ctx, s.pulse, func(tx pgx.Tx) error {
 		// By the server's clock, which all instances share.
 		tag, err := tx.Exec(ctx, `UPDATE instances SET lease_until = clock_timestamp() + $2 WHERE owner = $1`, owner, s.cfg.Lease)
 		if err != nil {
@@ -106,7 +106,8 @@ func cameBack(ctx context.Context, tx pgx.Tx, owner uuid.UUID) error {
 		return err
 	}
 	// Who never committed held nothing, and need not look.
-	_, err := tx.Exec(ctx, `UPDATE events SET holder = NULL WHERE fate = 0 AND holder = $1 AND EXISTS (SELECT 1 FROM batches WHERE owner = $1)`, owner)
+	_, err := tx.Exec(ctx, `UPDATE events SET holder = NULL WHERE fate = 0 AND holder = $1 AND EXISTS (SELECT 1 FROM batches WHERE owner = $1)
+		AND conversation IN (SELECT id FROM conversations WHERE owner = $1)`, owner)
 	return err
 }
 

@@ -111,3 +111,24 @@ func TestWatchComesBackAfterACut(t *testing.T) {
 		t.Errorf("%d events were left, want 3", n)
 	}
 }
+
+func TestDatabaseOfAnotherEncodingIsRefused(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	const statements = " TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'"
+	exec(t, "CREATE DATABASE "+at.name+statements)
+	t.Cleanup(func() { exec(t, "DROP DATABASE "+at.name+" WITH (FORCE)") })
+	u, err := url.Parse(server())
+	if err != nil {
+		t.Fatal(err)
+	}
+	u.Path = "/" + at.name
+	s, err := postgres.Open(t.Context(), u.String(), postgres.Config{})
+	if err == nil {
+		s.Close()
+		t.Fatal("Open of a database that cannot hold every text: no error")
+	}
+	if !strings.Contains(err.Error(), "UTF8") {
+		t.Errorf("the error does not say what to do: %v", err)
+	}
+}

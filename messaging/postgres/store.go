@@ -32,7 +32,8 @@ type Config struct {
 	// Margin is how long after its lease an instance may still be writing to the wire; only
 	// then is it declared dead. Default messaging.WriteTimeout. Smaller only in tests.
 	Margin time.Duration
-	// Readers is how many connections read. Default 3. Another one commits, and one listens.
+	// Readers is how many connections read. Default 3. Of three more, one commits, one renews
+	// the lease and one listens.
 	Readers int
 }
 
@@ -62,8 +63,10 @@ type Store struct {
 	cfg  Config
 	conf *pgx.ConnConfig // of the connections that commit and listen
 	pool *pgxpool.Pool
-	path string // names the schema in notifications
-	now  atomic.Int64
+	// pulse is a connection for the lease alone: readers may take long.
+	pulse *pgxpool.Pool
+	path  string // names the schema in notifications
+	now   atomic.Int64
 
 	closing context.Context
 	close   context.CancelFunc
@@ -122,6 +125,12 @@ func Open(ctx context.Context, name string, cfg Config) (*Store, error) {
 	if s.pool, err = pgxpool.NewWithConfig(ctx, pc); err != nil {
 		return nil, fmt.Errorf("postgres: open %s: %w", where, err)
 	}
+	only := pc.Copy()
+	only.MaxConns = 1
+	if s.pulse, err = pgxpool.NewWithConfig(ctx, only); err != nil {
+		_ = s.Close()
+		return nil, fmt.Errorf("postgres: open %s: %w", where, err)
+	}
 	if err := s.start(ctx); err != nil {
 		_ = s.Close()
 		return nil, fmt.Errorf("postgres: open %s: %w; check that the server runs, that the database exists and that the user may create tables in it", where, err)
@@ -139,6 +148,13 @@ func place(c *pgx.ConnConfig) string {
 var migrations embed.FS
 
 func (s *Store) start(ctx context.Context) error {
+	var encoding string
+	if err := s.pool.QueryRow(ctx, "SHOW server_encoding").Scan(&encoding); err != nil {
+		return err
+	}
+	if encoding != "UTF8" {
+		return fmt.Errorf("the database's encoding is %s, which has no place for every text; make one WITH ENCODING 'UTF8' TEMPLATE template0", encoding)
+	}
 	if err := s.migrate(ctx); err != nil {
 		return err
 	}
@@ -198,6 +214,9 @@ func (s *Store) Close() error {
 	defer s.mu.Unlock()
 	s.hangUp()
 	s.pool.Close()
+	if s.pulse != nil {
+		s.pulse.Close()
+	}
 	return nil
 }
 
