@@ -118,7 +118,7 @@ func (w *working) place(e *event, c messaging.Conversation, unheld bool) bool {
 func (w *working) settle(x *messaging.Settle) error {
 	o := x.Outcome
 	e := w.events[x.Event.ID]
-	if x.Lost = e == nil || e.finished; x.Lost {
+	if x.Lost = e == nil || e.finished || w.takenOver(e); x.Lost {
 		notInserted(o.Sends)
 		return nil
 	}

@@ -280,3 +280,107 @@ func TestNobodyIsAnOrphanBeforeTheHeirIsSteady(t *testing.T) {
 		t.Errorf("%d conversations were taken over, want 1", n)
 	}
 }
+
+func TestRenewIsNotHeldUpByReaders(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a := join(t, at, "a")
+	c, look := hand(t, at), hand(t, at)
+	must(t, c, `BEGIN`)
+	must(t, c, `LOCK TABLE events IN ACCESS EXCLUSIVE MODE`)
+	ctx, cancel := context.WithCancel(t.Context())
+	for range 2 {
+		later(t, func() { _, _ = a.Search(ctx, messaging.Search{}) })
+	}
+	eventually(t, "the readers wait", func() bool { return a.waiting(look) == 2 })
+	within, stop := context.WithTimeout(t.Context(), 3*time.Second)
+	defer stop()
+	if _, err := a.Renew(within, a.owner); err != nil {
+		t.Errorf("Renew while people search: %v", err)
+	}
+	cancel()
+	must(t, c, `ROLLBACK`)
+}
+
+func TestDropAndReplayAtOnce(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a, b := join(t, at, "a"), join(t, at, "b")
+	look := hand(t, at)
+	dead, other := message(), message()
+	other.From = "+12025550109"
+	a.append(dead, &messaging.Outcome{Fate: messaging.FateDead, Err: "no use"})
+	release := stall(t, at, other.ID)
+	drop, replay := &messaging.Revive{EventID: dead.ID, Drop: true}, &messaging.Revive{EventID: dead.ID}
+	dropped := later(t, func() {
+		b.commit(func(ba *messaging.Batch) {
+			ba.Appends = append(ba.Appends, &messaging.Append{Event: other})
+			ba.Revives = append(ba.Revives, drop)
+		})
+	})
+	eventually(t, "the drop waits", func() bool { return b.waiting(look) > 0 })
+	replayed := later(t, func() {
+		a.commit(func(ba *messaging.Batch) { ba.Revives = append(ba.Revives, replay) })
+	})
+	eventually(t, "the replay ends or waits", func() bool { return replayed() || a.waiting(look) > 0 })
+	release()
+	eventually(t, "both end", func() bool { return dropped() && replayed() })
+	if drop.Done == replay.Done {
+		t.Errorf("the drop was done: %v, the replay was done: %v; want one of them", drop.Done, replay.Done)
+	}
+}
+
+func TestSettleAfterAnotherTookOver(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a, b := join(t, at, "a"), join(t, at, "b")
+	ev := message()
+	a.append(ev, nil)
+	if err := a.Leave(t.Context(), a.owner); err != nil {
+		t.Fatal(err)
+	}
+	if n := b.takeOver(); n != 1 {
+		t.Fatalf("%d conversations were taken over, want 1", n)
+	}
+	if s := a.settle(ev, messaging.FateDone); !s.Lost {
+		t.Error("an event that another instance took over was settled; want Lost")
+	}
+	if s := b.settle(ev, messaging.FateDone); s.Lost {
+		t.Error("Lost for the instance that took the event over")
+	}
+}
+
+// The states of what other programs send on the same number never find a send.
+func TestStatesOfStrangersAreNotKeptForEver(t *testing.T) {
+	t.Parallel()
+	at := schema(t)
+	a := join(t, at, "a")
+	c := hand(t, at)
+	state := func(message string, at time.Time) {
+		ev := messagingtest.NewState("support", message, ours, theirs, messaging.StateSent)
+		ev.ReceivedAt = at
+		b := a.batch()
+		b.Now = at
+		b.Appends = append(b.Appends, &messaging.Append{Event: ev, Outcome: &messaging.Outcome{Fate: messaging.FateDone}})
+		if err := a.Commit(t.Context(), b); err != nil {
+			t.Fatalf("Commit: %v", err)
+		}
+	}
+	early := func() (n int) {
+		t.Helper()
+		if err := c.QueryRow(t.Context(), `SELECT count(*) FROM events WHERE early`).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	start := time.Now()
+	state("SM-stranger 1", start)
+	state("SM-stranger 2", start.Add(9*time.Minute))
+	if n := early(); n != 2 {
+		t.Fatalf("%d states wait for a report, want 2", n)
+	}
+	state("SM-stranger 3", start.Add(11*time.Minute))
+	if n := early(); n != 2 {
+		t.Errorf("%d states wait for a report, want the two that came within the last 10 minutes", n)
+	}
+}

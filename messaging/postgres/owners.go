@@ -9,6 +9,12 @@ import (
 	"github.com/jackc/pgx/v5"
 )
 
+// takenOver reports whether an event that the instance had in memory is another's now. What
+// nobody has in memory goes to whoever settles it first.
+func (w *working) takenOver(e *event) bool {
+	return e.holder != nil && *e.holder == w.batch.Owner && e.owner != nil && *e.owner != w.batch.Owner
+}
+
 // lockOwners keeps the other owners of the batch's conversations from leaving, and from
 // being declared dead, until those who take over can see what is left for them. Else it
 // would be nobody's.

@@ -133,7 +133,8 @@ const (
 			AND NOT EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3)))
 		RETURNING c.id, EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)`
 
-	readEvents = `SELECT e.id, e.seq, e.fate, e.attempt, e.retry_at, e.error, e.handler, e.conversation, e.holder FROM events e WHERE e.id = ANY($1)`
+	readEvents = `SELECT e.id, e.seq, e.fate, e.attempt, e.retry_at, e.error, e.handler, e.conversation, e.holder, c.owner
+		FROM events e LEFT JOIN conversations c ON c.id = e.conversation WHERE e.id = ANY($1)`
 	drawEvents = `SELECT nextval('events_order') FROM generate_series(1, $1)`
 	drawSends  = `SELECT nextval('sends_order') FROM generate_series(1, $1)`
 
@@ -293,10 +294,10 @@ func (w *working) scanEvents(rows pgx.Rows) error {
 	var attempt *int
 	var retryAt *int64
 	var failure, handler *string
-	_, err := pgx.ForEachRow(rows, []any{&e.id, &e.seq, &fate, &attempt, &retryAt, &failure, &handler, &e.conversation, &e.holder}, func() error {
+	_, err := pgx.ForEachRow(rows, []any{&e.id, &e.seq, &fate, &attempt, &retryAt, &failure, &handler, &e.conversation, &e.holder, &e.owner}, func() error {
 		found := e
 		found.fate = decode(fates, fate)
-		found.finished = fate != 0
+		found.was, found.finished = found.fate, fate != 0
 		found.attempt, found.retryAt, found.err, found.handler = orZero(attempt), timeOf(retryAt), orZero(failure), orZero(handler)
 		w.events[found.id] = &found
 		return nil

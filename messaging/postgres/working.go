@@ -48,7 +48,9 @@ type event struct {
 	conversation *int64
 	holder       *uuid.UUID
 	ev           *messaging.Event // of a new one
+	owner        *uuid.UUID       // of its conversation, as it was read
 	fate         messaging.Fate
+	was          messaging.Fate // as it was read
 	attempt      int
 	retryAt      time.Time
 	err, handler string

@@ -5,6 +5,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 )
 
 const (
@@ -20,8 +21,9 @@ const (
 				received_at, sent_at, frame, fate, attempt, retry_at, error, handler, attempt_id, early, sends)`
 	updateEvents = `UPDATE events e SET fate = u.fate, attempt = u.attempt, retry_at = u.retry_at, error = u.error, handler = u.handler,
 			conversation = u.conversation, holder = u.holder, sends = u.sends::uuid[], finished_at = CASE WHEN u.fate = 0 THEN NULL ELSE $9::bigint END
-		FROM unnest($1::bigint[], $2::smallint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::uuid[], $10::text[])
-			AS u(seq, fate, attempt, retry_at, error, handler, conversation, holder, sends) WHERE e.seq = u.seq`
+		FROM unnest($1::bigint[], $2::smallint[], $3::int[], $4::bigint[], $5::text[], $6::text[], $7::bigint[], $8::uuid[], $10::text[], $11::smallint[])
+			AS u(seq, fate, attempt, retry_at, error, handler, conversation, holder, sends, was)
+		WHERE e.seq = u.seq AND e.fate = u.was AND (u.was = 0 OR u.fate <> 0 OR e.body IS DISTINCT FROM '')`
 	insertSends = `INSERT INTO sends (id, seq, conversation, key, context, from_number, to_number, body, media, tags, priority, category, not_before,
 			expires_at, in_reply_to, created_at, status, reason, settled, attempt_id, ordinal)
 		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
@@ -37,9 +39,11 @@ const (
 		FROM unnest($1::uuid[], $2::smallint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::smallint[], $8::bool[])
 			AS u(id, outcome, doubted_at, code, reason, message_id, state, superseded) WHERE a.id = u.id`
 	matchEarly = `UPDATE events e SET early = false, attempt_id = u.attempt FROM unnest($1::bigint[], $2::uuid[]) AS u(seq, attempt) WHERE e.seq = u.seq`
-	// Of the early states no more than so many are kept: the oldest go.
-	boundEarly = `UPDATE events SET early = false WHERE early AND seq <= (SELECT seq FROM events WHERE early ORDER BY seq DESC OFFSET $1 LIMIT 1)`
-	saveBatch  = `INSERT INTO batches (owner, id, committed_at, results) VALUES ($1, $2, $3, $4)
+	// Of the early states no more than so many are kept, and none for long, since each commit
+	// of a state looks through them.
+	boundEarly = `UPDATE events SET early = false WHERE early AND (journaled_at < $2
+		OR seq <= (SELECT seq FROM events WHERE early ORDER BY seq DESC OFFSET $1 LIMIT 1))`
+	saveBatch = `INSERT INTO batches (owner, id, committed_at, results) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (owner) DO UPDATE SET id = $2, committed_at = $3, results = $4`
 	notify = `SELECT pg_notify('signpost', $1)`
 )
@@ -63,7 +67,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, w *working) error {
 		q.Queue(matchEarly, seqs, attempts)
 	}
 	if w.keptEarly {
-		q.Queue(boundEarly, maxEarly)
+		q.Queue(boundEarly, maxEarly, w.batch.Now.Add(-maxEarlyAge).UnixMilli())
 	}
 	results, err := pack(w.batch)
 	if err != nil {
@@ -113,13 +117,21 @@ func (w *working) queueEvents(q *pgx.Batch) error {
 	if n := len(w.changedEvents); n > 0 {
 		seq, fate, attempt, retry := make([]int64, n), make([]int16, n), make([]*int, n), make([]*int64, n)
 		failure, handler, conv, holder := make([]*string, n), make([]*string, n), make([]*int64, n), make([]*uuid.UUID, n)
-		sends := make([]*string, n)
+		sends, was := make([]*string, n), make([]int16, n)
 		for i, e := range w.changedEvents {
+			was[i] = encode(fates, e.was)
 			seq[i], fate[i], attempt[i], retry[i] = e.seq, encode(fates, e.fate), orNull(e.attempt), millis(e.retryAt)
 			failure[i], handler[i], conv[i], holder[i] = text(e.err), text(e.handler), e.conversation, e.holder
 			sends[i] = idList(e.sends)
 		}
-		q.Queue(updateEvents, seq, fate, attempt, retry, failure, handler, conv, holder, now, sends)
+		// Nothing is locked while it is read: what another instance settled, revived or
+		// pruned since then is read again.
+		q.Queue(updateEvents, seq, fate, attempt, retry, failure, handler, conv, holder, now, sends, was).Exec(func(tag pgconn.CommandTag) error {
+			if int(tag.RowsAffected()) < n {
+				return errRaced
+			}
+			return nil
+		})
 	}
 	return nil
 }
