@@ -194,6 +194,7 @@ func TestVerdictsOnJournals(t *testing.T) {
 		{"backlog", backlogColumns, colLost, func(s *sample) { s.UnansweredAcked = 1 }},
 		{"backlog", backlogColumns, colInversions, func(s *sample) { s.Inversions = 1 }},
 		{"growth", growthColumns, colGrown, func(s *sample) { s.growth.late = 111 }},
+		{"reset-tags-dropped", cutColumns, colNeedless, func(s *sample) { s.NeedlessRepeats = 1 }},
 		{"crash-tags-echoed", cutColumns, colRepeats, func(s *sample) { s.Repeats = 1 }},
 		{"crash-tags-echoed", cutColumns, colUnread, func(s *sample) { s.UnansweredUnacked = 1 }},
 	} {
@@ -221,6 +222,18 @@ func TestVerdictsOnJournals(t *testing.T) {
 			if list := musts([]report{rep}); strings.Contains(list, "MISSED") != spoilt || !strings.Contains(list, "not measured  idle") {
 				t.Errorf("%s, spoilt %s %v: the list says\n%s", test.scenario, test.figure.key, spoilt, list)
 			}
+		}
+	}
+}
+
+// What a killed process had not read is lost with it: to send it again is the operator's choice where nothing tells.
+func TestNeedlessRepeatsAfterAKill(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]bool{"reset-tags-dropped": true, "crash-tags-dropped": false} {
+		rep := fixture(name, sample{Result: loadserver.Result{Answered: 1000, Elapsed: time.Second, Repeats: 3, NeedlessRepeats: 3}})
+		rep.scenario.columns = cutColumns
+		if got := rep.missed(); got != want {
+			t.Errorf("%s: missed %v, want %v: %v", name, got, want, rep.verdicts())
 		}
 	}
 }
