@@ -55,13 +55,27 @@ func (o *outbox) adopt(e *Engine, d *Doubt) {
 
 // decide ends a doubt that no state has settled: by the message log, else by the policy.
 func (e *Engine) decide(f *flight) {
-	switch {
-	case f.phase != phaseDoubt || f.asking:
-	case e.cfg.Log != nil:
-		e.consult(f)
-	default:
-		e.applyPolicy(f)
+	if f.phase != phaseDoubt || f.asking {
+		return
 	}
+	if e.cfg.Log == nil {
+		e.applyPolicy(f)
+		return
+	}
+	if at := f.leftAt().Add(logRest); e.now.Before(at) {
+		f.alarm.cancel()
+		f.alarm = e.alarms.add(at, func() { e.decide(f) })
+		return
+	}
+	e.consult(f)
+}
+
+// leftAt is when the attempt's frame may have left.
+func (f *flight) leftAt() time.Time {
+	if !f.wiredAt.IsZero() && f.wiredAt.After(f.attempt.ClaimedAt) {
+		return f.wiredAt
+	}
+	return f.attempt.ClaimedAt
 }
 
 const (
@@ -69,6 +83,11 @@ const (
 	// next one while it says nothing or cannot be read.
 	logTimeout = 30 * time.Second
 	logAgain   = 15 * time.Second
+
+	// logRest is how long the log is not asked after a doubtful attempt, whatever the
+	// configured wait: so long that what the conversation sends afterwards cannot be taken
+	// for that attempt, nor that attempt's entry for a later one.
+	logRest = 3 * logSlack
 )
 
 // consult asks the message log about every doubt of f's conversation.
@@ -81,10 +100,7 @@ func (e *Engine) consult(f *flight) {
 		if d.phase != phaseDoubt || d.asking || d.out.Conversation() != pair {
 			continue
 		}
-		at := attemptTime{id: d.attempt.ID, at: d.attempt.ClaimedAt}
-		if !d.wiredAt.IsZero() {
-			at.at = d.wiredAt
-		}
+		at := attemptTime{id: d.attempt.ID, at: d.leftAt()}
 		if at.at.Before(since) {
 			since = at.at
 		}
@@ -141,6 +157,11 @@ func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work,
 			e.out.doubting--
 			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAbsent, Reason: "not in the message log", Status: StatusQueued})
 		case findUndecidable:
+			if !settled(doubts[i]) { // the answer of a send of ours may explain the entry yet
+				f.alarm.cancel()
+				f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
+				continue
+			}
 			log.Warn("doubt undecidable: other programs send on this pair")
 			e.applyPolicy(f)
 		default:

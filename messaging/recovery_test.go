@@ -223,3 +223,33 @@ func TestDoubtIsSettledByTheMessageLog(t *testing.T) {
 		})
 	}
 }
+
+// asked is a message log that notes when it is asked.
+type asked struct{ at []time.Time }
+
+func (a *asked) Outbound(context.Context, messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
+	a.at = append(a.at, time.Now())
+	return nil, nil
+}
+
+// What the conversation sends after a doubt is settled must lie outside the doubt's window
+// in the log, however short the configured wait.
+func TestTheLogIsNotAskedTooSoon(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := &asked{}
+		b := start(t, instant{echo}, messaging.Config{Log: log, InDoubt: messaging.InDoubt{Wait: time.Second, Settle: time.Second}})
+		b.wire.answer(nil)
+		b.inbound("m1", "+12025550101", "a")
+		synctest.Wait()
+		left := time.Now()
+		b.wire.sent()[0].done(relay.Answer{Err: fmt.Errorf("reset: %w", relay.ErrInDoubt)})
+		b.wire.answer(accepted)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if len(log.at) != 1 || log.at[0].Sub(left) < 5*time.Second {
+			t.Errorf("the log was asked %v after the attempt, want once and not within 5 s", log.at)
+		}
+		diff(t, "frames", 2, len(b.wire.sent()))
+		b.end()
+	})
+}
