@@ -58,10 +58,13 @@ type child struct {
 	ended chan struct{} // closed when the process has ended
 }
 
-// newChild writes the configuration of a daemon; start runs it.
-func newChild(t *testing.T, space *relaytest.Server, s setting) *child {
+// newChild writes the configuration of the nth daemon; start runs it.
+func newChild(t *testing.T, space *relaytest.Server, s setting, n int) *child {
 	t.Helper()
-	dir := t.TempDir()
+	dir := filepath.Join(t.ArtifactDir(), fmt.Sprintf("daemon-%d", n))
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	c := &child{t: t, space: space, role: s.role, path: filepath.Join(dir, "signpost.yaml")}
 	if err := os.WriteFile(c.path, []byte(s.yaml(space)), 0o600); err != nil {
 		t.Fatal(err)
@@ -88,7 +91,7 @@ func newFleet(t *testing.T, space *relaytest.Server, s setting) []*child {
 	t.Helper()
 	fleet := make([]*child, *daemons)
 	for i := range fleet {
-		fleet[i] = newChild(t, space, s)
+		fleet[i] = newChild(t, space, s, i)
 		fleet[i].start()
 	}
 	return fleet

@@ -69,7 +69,7 @@ func (c cutting) run(t *testing.T, cuts int) (*ledger, verdict, journal) {
 	space := newSpace(t, c.platform())
 	l := newLedger(t, space)
 	s := setting{role: roleCoded, log: c.log, then: c.then, wait: doubtWait, store: newStoreURL(t)}
-	d := newChild(t, space, s)
+	d := newChild(t, space, s, 0)
 	d.start()
 	ready(t, space)
 

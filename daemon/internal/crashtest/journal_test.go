@@ -29,7 +29,7 @@ func shared() bool { return !strings.HasPrefix(*storeURL, "sqlite:") }
 func newStoreURL(t *testing.T) string {
 	t.Helper()
 	if !shared() {
-		return "sqlite://" + filepath.Join(t.TempDir(), "journal.db")
+		return "sqlite://" + filepath.Join(t.ArtifactDir(), "journal.db")
 	}
 	u, err := url.Parse(*storeURL)
 	if err != nil {

@@ -14,7 +14,7 @@ type verdict struct {
 
 	lost      []int    // acknowledged, and no answer went out
 	twice     []int    // more than one answer went out
-	swapped   []int    // answered after a later text of the same conversation
+	swapped   []int    // answered after a text of the same conversation that came later
 	unacked   []int    // given to a session and not acknowledged: no sin by itself
 	untagged  []string // requests without the tag that a state would be known by
 	strangers []string // sends that answer nothing, or answer somebody else
@@ -25,7 +25,10 @@ type verdict struct {
 func judge(texts []text, sends []relaytest.Send) verdict {
 	v := verdict{texts: len(texts)}
 	answers := make([]int, len(texts))
-	last := map[string]int{} // by conversation: the latest text that was answered
+	// By conversation: when the latest of the answered texts was given for the first time. A
+	// text that was given for the last time before that has to have been answered before. What
+	// is delivered again may come behind newer texts, and then either order will do.
+	latest := map[string]uint64{}
 	for _, s := range sends {
 		if !slices.Contains(s.Tags, "sp-"+s.Request()) {
 			v.untagged = append(v.untagged, s.Request())
@@ -45,10 +48,10 @@ func judge(texts []text, sends []relaytest.Send) verdict {
 			v.twice = append(v.twice, n)
 		}
 		c := texts[n].conversation()
-		if before, ok := last[c]; ok && before > n && answers[n] == 1 {
+		if texts[n].last < latest[c] && answers[n] == 1 {
 			v.swapped = append(v.swapped, n)
 		}
-		last[c] = max(last[c], n)
+		latest[c] = max(latest[c], texts[n].first)
 	}
 	for n, t := range texts {
 		switch {

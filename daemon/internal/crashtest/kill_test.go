@@ -143,6 +143,9 @@ func (l *ledger) judgeAll(t *testing.T, v verdict, j journal, p platform, doubtf
 	for _, sin := range v.sins() {
 		t.Error(sin)
 	}
+	for _, n := range slices.Concat(v.twice, v.swapped) {
+		t.Logf("how text %d went:\n%s", n, l.history(n))
+	}
 	if v.acked == 0 {
 		t.Error("nothing was acknowledged")
 	}

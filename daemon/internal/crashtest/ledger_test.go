@@ -35,6 +35,7 @@ type text struct {
 	from, to, context string
 	at                time.Time // when it was written
 	given             bool      // to a session
+	first, last       uint64    // frames that gave it: the first, and the last before it was acknowledged
 	acked             bool      // by any session
 	tried             bool      // a send answers it, taken by the platform or not
 }
@@ -139,7 +140,13 @@ func (l *ledger) gave(f relaytest.Frame) {
 		return
 	}
 	if n, ok := numberOf(event.Params.Params.MessageID, idPrefix); ok {
-		l.texts[n].given = true
+		t := &l.texts[n]
+		if !t.given {
+			t.given, t.first = true, f.Seq
+		}
+		if !t.acked {
+			t.last = f.Seq
+		}
 		l.waiting[delivery{f.Conn, string(f.ID)}] = n
 	}
 }
@@ -239,6 +246,25 @@ func (l *ledger) crowd(ctx context.Context, rnd *rand.Rand, by load) error {
 			}
 		}
 	}
+}
+
+// history tells what the conversation of a text has sent, for a person to read.
+func (l *ledger) history(n int) string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var b strings.Builder
+	for m, t := range l.texts {
+		if t.conversation() == l.texts[n].conversation() {
+			fmt.Fprintf(&b, "%s text %d written, acknowledged: %v\n", t.at.Format(time.StampMicro), m, t.acked)
+		}
+	}
+	for _, s := range l.sends {
+		if s.To == l.texts[n].from && s.From == l.texts[n].to {
+			fmt.Fprintf(&b, "%s send %q on connection %d, taken: %v, code %q, %s\n",
+				s.Time.Format(time.StampMicro), s.Body, s.Conn, s.Executed, s.Code, s.Request())
+		}
+	}
+	return b.String()
 }
 
 // verdict judges what the ledger holds by now.

@@ -8,6 +8,8 @@
 //	go test ./daemon/internal/crashtest -run Kill -kills 300 -timeout 1h -v
 //	go test ./daemon/internal/crashtest -run Cut -cuts 300 -timeout 1h -v
 //
+// With -artifacts what the daemons logged and journaled is kept.
+//
 // Two daemons that share a journal, one of which is killed each time:
 //
 //	go test ./daemon/internal/crashtest -run 'Kill|Rolling' -daemons 2 -store postgres://postgres@127.0.0.1/postgres -v
