@@ -82,6 +82,7 @@ func (w *world) tell() *story {
 	s := &story{ev: w.message("hours?"), out: w.claimed("9 to 5"), gone: w.queued("and more")}
 	s.ev.MessageID = "platform " + s.ev.ID
 	s.ev.Media = []string{"https://example.com/a"}
+	s.out.Media = []string{"https://example.com/b"}
 	s.gone.Status, s.gone.Reason = messaging.StatusSuppressed, "stop"
 	for i, out := range []*messaging.Outgoing{s.out, s.gone} {
 		out.InReplyTo, out.Key = s.ev.ID, s.ev.ID+"#"+string(rune('0'+i))
@@ -186,6 +187,41 @@ var lifeTests = []test{
 		got := w.life(out.ID.String()).Sends[0]
 		w.shows("Status", got.Status, messaging.StatusInDoubt)
 		w.shows("a doubt", got.Attempts, []*messaging.AttemptRecord{{Attempt: *out.Attempt, Outcome: isInDoubt, Since: w.now}})
+	}},
+	{"OfADoubtThatWasReplaced", func(w *world) {
+		out := w.claimed("hello")
+		w.commit(enqueue(out))
+		w.commit(inDoubt(out))
+		w.commit(report(out, isInDoubt, messaging.StatusQueued))
+		second := *out
+		second.Attempt = w.second(out)
+		w.commit(report(&second, isRejected, messaging.StatusFailed))
+		outcomes := func() (got []messaging.AttemptOutcome) {
+			w.Helper()
+			for _, a := range w.life(out.ID.String()).Sends[0].Attempts {
+				got = append(got, a.Outcome)
+			}
+			return got
+		}
+		w.shows("outcomes", outcomes(), []messaging.AttemptOutcome{isInDoubt, isRejected})
+		w.arrive("SM1", messaging.StateDelivered, out.Attempt.Tag())
+		w.shows("outcomes once a state came", outcomes(), []messaging.AttemptOutcome{isAccepted, isRejected})
+		w.shows("its message id", w.life("SM1").Sends[0].Attempts[0].MessageID, "SM1")
+	}},
+	{"AttemptsOldestFirst", func(w *world) {
+		out := w.queued("hello")
+		w.commit(enqueue(out))
+		var want, got []uuid.UUID
+		for n := 1; n <= 4; n++ {
+			a := w.attempt(out.ID, n)
+			want = append(want, a.ID)
+			w.commit(claim(out.ID, a))
+			w.commit(&messaging.Report{SendID: out.ID, AttemptID: a.ID, Outcome: isNotSent, Status: messaging.StatusQueued})
+		}
+		for _, a := range w.life(out.Key).Sends[0].Attempts {
+			got = append(got, a.Attempt.ID)
+		}
+		w.shows("Attempts", got, want)
 	}},
 	{"OfARefusal", func(w *world) {
 		out := w.claimed("hello")

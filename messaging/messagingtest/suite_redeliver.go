@@ -130,12 +130,12 @@ var redeliveryTests = []test{
 		second := *out
 		second.Attempt = w.second(out)
 		w.commit(accepted(&second, "SM2"))
-		for _, m := range []*messaging.Merge{
-			w.fail("SM1", messaging.StateFailed, out.Attempt.Tag()),
-			w.fail("SM1", messaging.StateUndelivered, out.Attempt.Tag()),
-		} {
-			if m == nil || m.Again != nil {
-				w.Errorf("failure of the first: Merge is %+v, want one without Again", m)
+		for _, s := range []messaging.State{messaging.StateFailed, messaging.StateUndelivered} {
+			a := w.failure("SM1", s, out.Attempt.Tag())
+			a.Redeliver.Attempts = 9
+			w.commit(a)
+			if a.Merge == nil || a.Merge.Again != nil {
+				w.Errorf("failure of the first: Merge is %+v, want one without Again", a.Merge)
 			}
 		}
 		work := w.load()
