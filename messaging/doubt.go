@@ -84,6 +84,10 @@ const (
 	logTimeout = 30 * time.Second
 	logAgain   = 15 * time.Second
 
+	// logReach is how old a doubt may be for its absence from the log to prove anything:
+	// nobody promises for how long entries are kept.
+	logReach = 24 * time.Hour
+
 	// logRest is how long the log is not asked after a doubtful attempt, whatever the
 	// configured wait: so long that what the conversation sends afterwards cannot be taken
 	// for that attempt, nor that attempt's entry for a later one.
@@ -146,7 +150,11 @@ func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work,
 			continue
 		}
 		log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID)
-		switch found[f.attempt.ID] {
+		what := found[f.attempt.ID]
+		if what == findAbsent && e.now.Sub(doubts[i].at) > logReach {
+			what = findUndecidable // the log may not reach back so far
+		}
+		switch what {
 		case findAccepted:
 			log.Info("doubt settled: the message log shows the send")
 			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAccepted, Status: StatusAccepted})
@@ -162,7 +170,7 @@ func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work,
 				f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
 				continue
 			}
-			log.Warn("doubt undecidable: other programs send on this pair")
+			log.Warn("doubt undecidable: other programs send on this pair, or it is too old for the log")
 			e.applyPolicy(f)
 		default:
 			if settled(doubts[i]) {

@@ -26,6 +26,10 @@ type LogEntry struct {
 // seconds, and a frame may wait a moment in our buffer or theirs.
 const logSlack = 2 * time.Second
 
+// logLate is how much later than an accepted attempt its entry may be made, if the network or
+// the platform kept its frame for a while. It explains only what would be foreign else.
+const logLate = 10 * time.Second
+
 // finding is what the log says of a doubt.
 type finding uint8
 
@@ -71,19 +75,24 @@ func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(
 	}
 	sameID := func(a attemptTime, e LogEntry) bool { return a.messageID != "" && a.messageID == e.ID }
 	near := func(a attemptTime, e LogEntry) bool { return e.CreatedAt.Sub(a.at).Abs() <= logSlack }
-	accepted = slices.DeleteFunc(accepted, func(a attemptTime) bool { return explain(sameID, a) })
-	for _, a := range accepted {
-		explain(near, a)
+	late := func(a attemptTime, e LogEntry) bool {
+		behind := e.CreatedAt.Sub(a.at)
+		return behind > 0 && behind <= logLate
 	}
-
 	found := make(map[uuid.UUID]finding, len(doubts))
+	accepted = slices.DeleteFunc(accepted, func(a attemptTime) bool { return explain(sameID, a) })
+	accepted = slices.DeleteFunc(accepted, func(a attemptTime) bool { return explain(near, a) })
 	for _, d := range doubts {
-		i := slices.IndexFunc(entries, func(e LogEntry) bool { return near(d, e) })
-		switch {
-		case i >= 0:
+		if i := slices.IndexFunc(entries, func(e LogEntry) bool { return near(d, e) }); i >= 0 {
 			entries = slices.Delete(entries, i, i+1)
 			found[d.id] = findAccepted
-		case newest.After(d.at) || settled(d):
+		}
+	}
+	for _, a := range accepted { // what is left is not foreign if one of these was kept on its way
+		explain(late, a)
+	}
+	for _, d := range doubts {
+		if found[d.id] == findNothing && (newest.After(d.at) || settled(d)) {
 			found[d.id] = findAbsent
 		}
 	}

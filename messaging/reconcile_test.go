@@ -23,19 +23,20 @@ func TestReconcile(t *testing.T) {
 		settled          func(attemptTime) bool
 		want             map[byte]finding
 	}{
-		"an entry accepts":                  {[]attemptTime{attempt(1, 0.9, "")}, nil, []LogEntry{entry("x", 0.9)}, never, map[byte]finding{1: findAccepted}},
-		"nothing yet":                       {[]attemptTime{attempt(1, 0, "")}, nil, nil, never, map[byte]finding{1: findNothing}},
-		"absent once settled":               {[]attemptTime{attempt(1, 0, "")}, nil, nil, always, map[byte]finding{1: findAbsent}},
-		"absent: the log shows a later one": {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 30, "m")}, []LogEntry{entry("x", 30)}, never, map[byte]finding{1: findAbsent}},
-		"an earlier one proves nothing":     {[]attemptTime{attempt(1, 30, "")}, []attemptTime{attempt(9, 0, "m")}, []LogEntry{entry("x", 0)}, never, map[byte]finding{1: findNothing}},
-		"an entry explained by another":     {[]attemptTime{attempt(1, 1, "")}, []attemptTime{attempt(9, 0, "m")}, []LogEntry{entry("x", 0)}, always, map[byte]finding{1: findAbsent}},
-		"explained by id, not by time":      {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 1, "m9")}, []LogEntry{entry("m9", 1), entry("m1", 0)}, never, map[byte]finding{1: findAccepted}},
-		"one id of two":                     {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 0.1, "m9")}, []LogEntry{entry("m9", 0)}, always, map[byte]finding{1: findAbsent}},
-		"two in one window, both out":       {[]attemptTime{attempt(1, 0, ""), attempt(2, 1, "")}, nil, []LogEntry{entry("x", 0), entry("y", 1)}, never, map[byte]finding{1: findAccepted, 2: findAccepted}},
-		"two in one window, the first out":  {[]attemptTime{attempt(2, 1, ""), attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0)}, always, map[byte]finding{1: findAccepted, 2: findAbsent}},
-		"foreign far away":                  {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 60)}, always, map[byte]finding{1: findUndecidable}},
-		"foreign in the window":             {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 1)}, always, map[byte]finding{1: findUndecidable}},
-		"slack is two seconds":              {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 3)}, always, map[byte]finding{1: findUndecidable}},
+		"an entry accepts":                    {[]attemptTime{attempt(1, 0.9, "")}, nil, []LogEntry{entry("x", 0.9)}, never, map[byte]finding{1: findAccepted}},
+		"nothing yet":                         {[]attemptTime{attempt(1, 0, "")}, nil, nil, never, map[byte]finding{1: findNothing}},
+		"absent once settled":                 {[]attemptTime{attempt(1, 0, "")}, nil, nil, always, map[byte]finding{1: findAbsent}},
+		"absent: the log shows a later one":   {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 30, "m")}, []LogEntry{entry("x", 30)}, never, map[byte]finding{1: findAbsent}},
+		"an earlier one proves nothing":       {[]attemptTime{attempt(1, 30, "")}, []attemptTime{attempt(9, 0, "m")}, []LogEntry{entry("x", 0)}, never, map[byte]finding{1: findNothing}},
+		"an entry explained by another":       {[]attemptTime{attempt(1, 1, "")}, []attemptTime{attempt(9, 0, "m")}, []LogEntry{entry("x", 0)}, always, map[byte]finding{1: findAbsent}},
+		"explained by id, not by time":        {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 1, "m9")}, []LogEntry{entry("m9", 1), entry("m1", 0)}, never, map[byte]finding{1: findAccepted}},
+		"one id of two":                       {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 0.1, "m9")}, []LogEntry{entry("m9", 0)}, always, map[byte]finding{1: findAbsent}},
+		"two in one window, both out":         {[]attemptTime{attempt(1, 0, ""), attempt(2, 1, "")}, nil, []LogEntry{entry("x", 0), entry("y", 1)}, never, map[byte]finding{1: findAccepted, 2: findAccepted}},
+		"two in one window, the first out":    {[]attemptTime{attempt(2, 1, ""), attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0)}, always, map[byte]finding{1: findAccepted, 2: findAbsent}},
+		"foreign far away":                    {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 60)}, always, map[byte]finding{1: findUndecidable}},
+		"foreign in the window":               {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 1)}, always, map[byte]finding{1: findUndecidable}},
+		"an accepted one was kept on its way": {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 20, "m")}, []LogEntry{entry("x", 0), entry("y", 26)}, never, map[byte]finding{1: findAccepted}},
+		"slack is two seconds":                {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 3)}, always, map[byte]finding{1: findUndecidable}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
