@@ -14,15 +14,26 @@ type checked struct {
 }
 
 func (c *cli) checkCommand() *cobra.Command {
+	var store string
 	cmd := &cobra.Command{
 		Use:   "check",
 		Short: "Check the configuration without running anything",
 		Long: `Check the configuration and print everything that was found, one a line, as
 FILE:LINE:COL: rule: message; mend.
-Exit codes: 0 clean, 1 it works but breaks a rule of texting, 78 unusable.`,
-		Example: "  signpost check\n  signpost check --config /etc/signpost/config.yaml --json",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
+With --store the journal is examined instead: that of the configuration, or with
+--store=PATH another file, such as a backup. Nothing is changed, and a journal that a
+daemon has open is not touched: back it up and examine the copy.
+
+Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is damaged,
+78 unusable, or there is no journal to examine.`,
+		Example: `  signpost check
+  signpost check --config /etc/signpost/config.yaml --json
+  signpost check --store=/var/backups/signpost.db`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if cmd.Flags().Changed("store") {
+				return c.checkStore(cmd.Context(), store)
+			}
 			path, err := c.findConfig()
 			if err != nil {
 				return err
@@ -54,6 +65,8 @@ Exit codes: 0 clean, 1 it works but breaks a rule of texting, 78 unusable.`,
 			return nil
 		},
 	}
+	cmd.Flags().StringVar(&store, "store", "", "examine the journal: that of the configuration, or --store=PATH")
+	cmd.Flags().Lookup("store").NoOptDefVal = configuredStore
 	c.jsonFlag(cmd)
 	return cmd
 }

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/charmbracelet/x/ansi"
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
@@ -218,12 +219,8 @@ func textOf(m *api.Message) string {
 
 // cell fits a text into so many columns.
 func cell(text string, columns int) string {
-	text = printable(strings.Join(strings.Fields(text), " "))
-	runes := []rune(text)
-	if len(runes) > columns {
-		runes = append(runes[:columns-1], '…')
-	}
-	return string(runes) + strings.Repeat(" ", columns-len(runes))
+	text = ansi.Truncate(printable(strings.Join(strings.Fields(text), " ")), columns, "…")
+	return text + strings.Repeat(" ", max(columns-ansi.StringWidth(text), 0))
 }
 
 // followEvery is how often what is new is asked for.

@@ -93,6 +93,9 @@ func (e *explainer) verdict(l *api.Life) (what string, why []string) {
 		}
 		what, why = e.fateOf(s)
 		if l.Outcome == api.OutcomeAnswered {
+			if s.Status == messaging.StatusUndelivered || s.Status == messaging.StatusFailed {
+				return "answered, but the person did not get it: " + what, why
+			}
 			return "answered; the reply is " + what, why
 		}
 		return "no reply: " + what, why
@@ -330,7 +333,7 @@ func (e *explainer) inbound(l *api.Life) {
 	switch {
 	case in.Direction == api.DirectionState:
 	case !in.Finished() && in.Error != "":
-		e.event(in.RetryAt, "runs again; failed%s", after(in.Runs))
+		e.event(in.RetryAt, "runs again")
 	case !in.Finished():
 	case in.Fate == api.FateDead:
 		e.event(in.FinishedAt, "dead letter")
@@ -397,17 +400,15 @@ func (e *explainer) send(l *api.Life, i int) {
 		}
 	}
 	e.event(s.At, "decided to send")
-	before := s.At
 	for j := range s.Attempts {
 		a := &s.Attempts[j]
 		e.event(a.ClaimedAt, "attempt %d: %s", a.Number, outcomeText(a))
-		before = a.ClaimedAt
 		for _, st := range a.States {
 			text := st.State
 			if st.Reason != "" {
 				text += ": " + st.Reason
 			}
-			e.event(st.At, "%s (+%s)", text, span(st.At.Sub(before)))
+			e.event(st.At, "%s (+%s)", text, span(st.At.Sub(a.ClaimedAt)))
 		}
 	}
 	if s.Status == messaging.StatusQueued && s.NotBefore.After(e.now) {

@@ -148,11 +148,17 @@ func freeAddr(t *testing.T) string {
 // converse texts a context and waits for the answer.
 func converse(t *testing.T, space *relaytest.Server, label, body, want string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
 	if _, err := space.Inject(relaytest.SMS{From: person, To: ourNumber, Context: label, Body: body}, relaytest.Target{}); err != nil {
 		t.Fatal(err)
 	}
+	expectText(t, space, want)
+}
+
+// expectText waits for a text on the person's telephone.
+func expectText(t *testing.T, space *relaytest.Server, want string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
 	for seq := uint64(0); ; {
 		got, err := space.Handset(person).Next(ctx, seq)
 		if err != nil {

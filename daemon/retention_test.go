@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -44,9 +45,10 @@ func TestPrunerStepsWhileThereIsSomethingAndRestsOtherwise(t *testing.T) {
 		store := &prunes{began: time.Now(), answers: []func() (int64, error){
 			rows(1000), rows(7), rows(0), breaks("disk full"), breaks("disk full"), breaks("no such disk"), rows(0),
 		}}
-		keep := 30 * day
+		var keep atomic.Int64
+		keep.Store(int64(30 * day))
 		log := &logBuffer{}
-		p := newPruner(store.prune, func() time.Duration { return keep }, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
+		p := newPruner(store.prune, func() time.Duration { return time.Duration(keep.Load()) }, slog.New(slog.NewTextHandler(log, nil)), prometheus.NewRegistry())
 		ctx, stop := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		go func() { defer close(done); p.run(ctx) }()
@@ -55,7 +57,7 @@ func TestPrunerStepsWhileThereIsSomethingAndRestsOtherwise(t *testing.T) {
 		if age := unixSeconds(time.Now()) - testutil.ToFloat64(p.success); age < -1 || age > 1 {
 			t.Errorf("the last success was %v s ago, want now", age)
 		}
-		keep = 90 * day // a reload
+		keep.Store(int64(90 * day)) // a reload
 		time.Sleep(4 * pruneEvery)
 		synctest.Wait()
 		stop()

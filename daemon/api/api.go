@@ -127,7 +127,7 @@ func read(r *http.Request, v any, example string) error {
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	if err == nil {
-		if _, end := d.Token(); end != io.EOF { //nolint:errorlint // Token documents io.EOF itself
+		if _, end := d.Token(); end != io.EOF {
 			err = errors.New("something follows it")
 		}
 	}

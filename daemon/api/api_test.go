@@ -425,7 +425,8 @@ func TestOutcomes(t *testing.T) {
 		OutcomeNothingWanted: {{Inbound: in(FateDone)}},
 		OutcomeForgotten:     {{Inbound: in(FateDone, "a")}},
 		OutcomeAnswered: {
-			{Inbound: in(FateDone, "a", "b"), Sends: sends("suppressed", "undelivered")}, {Inbound: in(FateDone, "a"), Sends: sends("unknown")},
+			{Inbound: in(FateDone, "a", "b"), Sends: sends("suppressed", "undelivered")},
+			{Inbound: in(FateDone, "a"), Sends: sends("unknown")},
 			{Inbound: in(FateDone, "a"), Sends: []Message{{Status: "failed", MessageID: "SM1"}}},
 		},
 		OutcomeInDoubt:    {{Inbound: in(FateDone, "a", "b"), Sends: sends("in_doubt", "queued")}},
