@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -112,6 +113,42 @@ func TestOperatorReadsTheJournal(t *testing.T) {
 	o.run(t, ExitFindings, "gone on", "cancel", found[1].ID)
 	o.stop(t)
 	o.run(t, ExitUnavailable, "start it with \"signpost run\", or name the configuration", "explain", "last")
+}
+
+func TestOperatorFollowsMessages(t *testing.T) {
+	t.Parallel()
+	o := operate(t)
+	converse(t, o.space, "support", "before", "support: before")
+	cmd := exec.CommandContext(t.Context(), "signpost", "messages", "--follow", "--json", "--limit", "1")
+	cmd.Dir = o.dir
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := json.NewDecoder(out)
+	next := func(want string) {
+		t.Helper()
+		var m api.Message
+		if err := lines.Decode(&m); err != nil || m.Body != want {
+			t.Fatalf("got %q, %v, want %q", m.Body, err, want)
+		}
+	}
+	next("support: before")
+	for _, body := range []string{"one", "two"} {
+		converse(t, o.space, "support", body, "support: "+body)
+		next(body)
+		next("support: " + body)
+	}
+	if err := cmd.Process.Signal(syscall.SIGINT); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("Ctrl+C: %v", err)
+	}
+	o.stop(t)
 }
 
 func TestOperatorLooksAfterDeadLetters(t *testing.T) {
