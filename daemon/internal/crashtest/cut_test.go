@@ -66,8 +66,7 @@ func (c cutting) platform() platform { return platform{redeliver: true, tags: c.
 func (c cutting) run(t *testing.T, cuts int) (*ledger, verdict, journal) {
 	t.Helper()
 	rnd := random(t)
-	space := newSpace(t, c.platform())
-	l := newLedger(t, space)
+	space, l := newSpace(t, c.platform(), cuts*cutRate)
 	s := setting{role: roleCoded, log: c.log, then: c.then, wait: doubtWait, store: newStoreURL(t)}
 	d := newChild(t, space, s, 0)
 	d.start()
@@ -85,9 +84,7 @@ func (c cutting) run(t *testing.T, cuts int) (*ledger, verdict, journal) {
 		l.waitForCuts(t, d, done)
 	}
 	quiet()
-	v := l.settle(t, func(v verdict) bool { return len(v.lost) == 0 || !c.tags && !c.log })
-	d.stop()
-	j := readJournal(t, s.store)
+	v, j := l.finish(t, []*child{d}, s, func(v verdict) bool { return len(v.lost) == 0 || !c.tags && !c.log })
 	taken := 0
 	for _, s := range l.unanswered(t) {
 		if s.Executed {

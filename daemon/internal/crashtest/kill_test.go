@@ -17,22 +17,28 @@ const rate = 200
 // doubtWait is how long a doubt may wait for a state before the log is asked.
 const doubtWait = 2 * time.Second
 
+// logRest is how long the log is not asked after an attempt, however short the wait is.
+const logRest = 6 * time.Second
+
 // platform is how a space behaves.
 type platform struct {
 	redeliver bool // what is unacknowledged when a connection ends comes again
 	tags      bool // states carry the tags of their send
 }
 
-// newSpace starts a platform.
-func newSpace(t *testing.T, p platform, options ...relaytest.Option) *relaytest.Server {
+// newSpace starts a platform and its ledger, for at most so many texts.
+func newSpace(t *testing.T, p platform, texts int, options ...relaytest.Option) (*relaytest.Server, *ledger) {
 	t.Helper()
+	kept := max(relaytest.DefaultTranscript, 2*texts)
 	options = append([]relaytest.Option{func(c *relaytest.Config) {
 		c.NoMagic = true
+		c.Transcript = kept
 		c.Faults.HideTags = !p.tags
 		c.Faults.QueueUnsubscribed = p.redeliver
 		c.Faults.Redelivery.OnReconnect = p.redeliver
 	}}, options...)
-	return relaytest.NewServer(t, options...)
+	space := relaytest.NewServer(t, options...)
+	return space, newLedger(t, space, kept)
 }
 
 // TestKill kills daemons at random instants under load and restarts them at once.
@@ -51,14 +57,13 @@ func TestKill(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			rnd := random(t)
-			const longest = 1500 * time.Millisecond // at work
-			space := newSpace(t, tc.platform)
-			l := newLedger(t, space)
+			const longest = 1500 * time.Millisecond             // at work
+			space, l := newSpace(t, tc.platform, *kills*2*rate) // a kill every two seconds or so
 			s := setting{role: tc.role, log: tc.log, then: "hold", wait: doubtWait, store: newStoreURL(t)}
 			fleet := newFleet(t, space, s)
 			ready(t, space)
 
-			quiet := l.begin(t, rnd, load{people: tc.people, rate: rate, owed: rate / 2})
+			quiet := l.begin(t, rnd, load{people: tc.people, rate: rate, owed: rate / 5})
 			open := 0 // answers that were owed at the instant of a kill
 			for range *kills {
 				victim := fleet[rnd.IntN(len(fleet))]
@@ -79,11 +84,9 @@ func TestKill(t *testing.T) {
 			}
 			quiet()
 
-			v := l.settle(t, func(v verdict) bool { return len(v.lost) == 0 || !tc.log })
-			for _, c := range fleet {
-				c.stop()
-			}
-			j := readJournal(t, s.store)
+			v, j := l.finish(t, fleet, s, func(v verdict) bool {
+				return (len(v.lost) == 0 || !tc.log) && (len(v.unacked) == 0 || !tc.redeliver)
+			})
 			t.Logf("%d kills, with %d answers owed at their instants; %v; %d doubts left", *kills, open, v, len(j.doubts))
 			l.judgeAll(t, v, j, tc.platform, !tc.log)
 		})
@@ -109,16 +112,38 @@ func (l *ledger) begin(t *testing.T, rnd *rand.Rand, by load) (quiet func()) {
 	return quiet
 }
 
+// finish lets the daemons finish and stops them. On a slow machine they may have been quiet
+// for want of a turn: while the journal says that they were not done, they go on.
+func (l *ledger) finish(t *testing.T, fleet []*child, s setting, complete func(verdict) bool) (verdict, journal) {
+	t.Helper()
+	for began := time.Now(); ; {
+		v := l.settle(t, s.log, complete)
+		for _, c := range fleet {
+			c.stop()
+		}
+		j := readJournal(t, s.store)
+		if j.unfinished+j.waiting == 0 || time.Since(began) > patience {
+			return v, j
+		}
+		for _, c := range fleet {
+			c.start()
+		}
+	}
+}
+
 // settle waits until the account is complete and nothing has been sent for longer than a
 // doubt takes, so that what would be sent twice has been.
-func (l *ledger) settle(t *testing.T, complete func(verdict) bool) verdict {
+func (l *ledger) settle(t *testing.T, log bool, complete func(verdict) bool) verdict {
 	t.Helper()
-	tick := time.NewTicker(100 * time.Millisecond)
-	defer tick.Stop()
 	quiet := doubtWait + 2*time.Second
+	if log {
+		quiet += logRest
+	}
 	if shared() {
 		quiet += takeover
 	}
+	tick := time.NewTicker(100 * time.Millisecond)
+	defer tick.Stop()
 	began, changed, sends := time.Now(), time.Now(), 0
 	for {
 		<-tick.C

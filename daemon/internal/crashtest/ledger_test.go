@@ -20,8 +20,8 @@ var lines = []struct{ number, context string }{
 	{"+12125550198", "sales"},
 }
 
-// How many people write to us, each to one line of ours: few, so that a conversation is busy
-// all the time, or so many that most write once in a while, a few texts in a row.
+// How many people write to us in turn, a few texts in a row and each to one line of ours: few,
+// so that a conversation is busy all the time, or many, so that it rests for a while.
 const (
 	fewPeople  = 100
 	manyPeople = 3000
@@ -64,6 +64,7 @@ type delivery struct {
 // space, so that it needs nothing of what a daemon says of itself.
 type ledger struct {
 	space *relaytest.Server
+	kept  int // how much the space keeps, of its message log too
 
 	mu      sync.Mutex
 	texts   []text
@@ -75,8 +76,8 @@ type ledger struct {
 }
 
 // newLedger begins to follow a space, until the test ends.
-func newLedger(t *testing.T, space *relaytest.Server) *ledger {
-	l := &ledger{space: space, waiting: map[delivery]int{}}
+func newLedger(t *testing.T, space *relaytest.Server, kept int) *ledger {
+	l := &ledger{space: space, kept: kept, waiting: map[delivery]int{}}
 	ctx, cancel := context.WithCancel(context.Background())
 	var following sync.WaitGroup
 	following.Go(func() {
@@ -221,7 +222,8 @@ type load struct {
 	people, rate, owed int
 }
 
-// crowd writes until ctx ends: many people, and some of them several texts in a row.
+// crowd writes until ctx ends: one person after the other, some of them several texts in a
+// row.
 func (l *ledger) crowd(ctx context.Context, rnd *rand.Rand, by load) error {
 	const step = 25 * time.Millisecond
 	tick := time.NewTicker(step)
@@ -239,7 +241,7 @@ func (l *ledger) crowd(ctx context.Context, rnd *rand.Rand, by load) error {
 		due = min(due, float64(by.owed-l.owed()))
 		for ; due >= 1; due-- {
 			if rnd.IntN(5) < 3 {
-				person = rnd.IntN(by.people)
+				person = (person + 1) % by.people
 			}
 			if err := l.write(person); err != nil {
 				return err
@@ -274,7 +276,7 @@ func (l *ledger) verdict(t *testing.T) verdict {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.collect()
-	if l.gap {
+	if l.gap || len(l.texts)+len(l.sends) > l.kept {
 		t.Fatal("the transcript of the space was too short for the ledger; raise it")
 	}
 	return judge(l.texts, l.sends)

@@ -13,8 +13,7 @@ func TestRollingRestart(t *testing.T) {
 	t.Parallel()
 	rnd := random(t)
 	p := platform{redeliver: true, tags: true}
-	space := newSpace(t, p)
-	l := newLedger(t, space)
+	space, l := newSpace(t, p, *restarts*10*restartRate)
 	s := setting{role: roleCoded, then: "hold", wait: doubtWait, store: newStoreURL(t)}
 	fleet := newFleet(t, space, s)
 	ready(t, space)
@@ -28,11 +27,7 @@ func TestRollingRestart(t *testing.T) {
 		ready(t, space)
 	}
 	quiet()
-	v := l.settle(t, func(v verdict) bool { return v.answered == v.texts })
-	for _, d := range fleet {
-		d.stop()
-	}
-	j := readJournal(t, s.store)
+	v, j := l.finish(t, fleet, s, func(v verdict) bool { return v.answered == v.texts })
 	t.Logf("%d restarts; %v", *restarts, v)
 	l.judgeAll(t, v, j, p, false)
 	if v.answered != v.texts {

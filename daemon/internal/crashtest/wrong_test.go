@@ -218,14 +218,14 @@ func TestJudgeSeesWrongPrograms(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			space := newSpace(t, platform{redeliver: true, tags: true}, relaytest.Lenient)
+			space, l := newSpace(t, platform{redeliver: true, tags: true}, 0, relaytest.Lenient)
 			for range 3 {
 				if tc.cut {
 					space.NextSends(relaytest.Repeat(5, relaytest.Deliver())...)
 					space.NextSends(relaytest.AcceptThenDrop(), relaytest.DropUnexecuted())
 				}
 			}
-			v := play(t, space, tc.program, tc.again)
+			v := play(t, space, l, tc.program, tc.again)
 			switch {
 			case tc.sees == nil && (len(v.lost) > 0 || len(v.sins()) > 0):
 				t.Errorf("a right program is accused: %v", v)
@@ -237,9 +237,8 @@ func TestJudgeSeesWrongPrograms(t *testing.T) {
 }
 
 // play lets two people write 25 texts each to a program and waits for what it can do.
-func play(t *testing.T, space *relaytest.Server, p program, again bool) verdict {
+func play(t *testing.T, space *relaytest.Server, l *ledger, p program, again bool) verdict {
 	t.Helper()
-	l := newLedger(t, space)
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan struct{})
 	go func() {
