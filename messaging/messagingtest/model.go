@@ -177,9 +177,11 @@ func (m *model) append(a *messaging.Append) {
 			m.redeliver(a)
 		}
 	}
-	a.Event.Seq = int64(len(m.events))
-	if m.share != nil && !e.finished {
-		a.Unheld = m.share.place(e, a.Unheld)
+	if m.share != nil { // else the Seq is that of the store it is compared with
+		a.Event.Seq = int64(len(m.events))
+		if !e.finished {
+			a.Unheld = m.share.place(e, a.Unheld)
+		}
 	}
 	m.conclude(e, false, a.Outcome)
 }
