@@ -44,13 +44,14 @@ func (t *timeline) page(ctx context.Context) (*Page, error) {
 	}
 	var in, out *rows
 	var err error
-	if t.q.in {
-		if in, err = t.rows(ctx, false, start.in); err != nil {
+	// Sends first: what a send that shows answers was journaled before it, and shows too.
+	if t.q.out {
+		if out, err = t.rows(ctx, true, start.out); err != nil {
 			return nil, err
 		}
 	}
-	if t.q.out {
-		if out, err = t.rows(ctx, true, start.out); err != nil {
+	if t.q.in {
+		if in, err = t.rows(ctx, false, start.in); err != nil {
 			return nil, err
 		}
 	}
