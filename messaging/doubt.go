@@ -105,6 +105,9 @@ func (e *Engine) consult(f *flight) {
 			continue
 		}
 		at := attemptTime{id: d.attempt.ID, at: d.leftAt()}
+		if d.wiredAt.IsZero() {
+			at.spread = logLate
+		}
 		if at.at.Before(since) {
 			since = at.at
 		}

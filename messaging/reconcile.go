@@ -45,6 +45,9 @@ type attemptTime struct {
 	id        uuid.UUID
 	at        time.Time
 	messageID string // of an accepted one
+	// spread is how much later than at the frame may have left: of an attempt of a dead
+	// process only its claim is known, not how long the commit took.
+	spread time.Duration
 }
 
 // reconcile reads the log of one pair against what the journal knows of it: doubts whose
@@ -74,7 +77,10 @@ func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(
 		return true
 	}
 	sameID := func(a attemptTime, e LogEntry) bool { return a.messageID != "" && a.messageID == e.ID }
-	near := func(a attemptTime, e LogEntry) bool { return e.CreatedAt.Sub(a.at).Abs() <= logSlack }
+	near := func(a attemptTime, e LogEntry) bool {
+		behind := e.CreatedAt.Sub(a.at)
+		return behind >= -logSlack && behind <= logSlack+a.spread
+	}
 	late := func(a attemptTime, e LogEntry) bool {
 		behind := e.CreatedAt.Sub(a.at)
 		return behind > 0 && behind <= logLate
