@@ -63,6 +63,14 @@ func (o *outbox) leave(e *Engine, f *flight) bool {
 // passes reports whether a send of a priority overtakes nobody who waits in the store.
 func (o *outbox) passes(p Priority) bool { return o.over == 0 || p < o.over }
 
+// keep notes that a queued send waits in memory, unqueue that it does not any more.
+func (o *outbox) keep(f *flight) {
+	if !f.queued {
+		f.queued = true
+		o.queued[f.out.ID] = f
+	}
+}
+
 func (o *outbox) unqueue(f *flight) {
 	if f.queued {
 		f.queued = false

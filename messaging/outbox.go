@@ -208,10 +208,7 @@ func (o *outbox) line(e *Engine, f *flight) {
 // place puts a queued send behind everything of the same or a higher priority, or aside
 // until it is due.
 func (o *outbox) place(e *Engine, f *flight) {
-	if !f.queued {
-		f.queued = true
-		o.queued[f.out.ID] = f
-	}
+	o.keep(f)
 	if f.out.NotBefore.After(e.now) {
 		f.phase = phaseDeferred
 		f.alarm = e.alarms.add(f.out.NotBefore, func() { o.place(e, f) })
@@ -231,10 +228,7 @@ func (o *outbox) place(e *Engine, f *flight) {
 
 // first puts a send back in front of its equals: it was there before them.
 func (o *outbox) first(e *Engine, f *flight) {
-	if !f.queued {
-		f.queued = true
-		o.queued[f.out.ID] = f
-	}
+	o.keep(f)
 	f.phase = phaseQueued
 	f.talk = e.talkFor(f.out.Conversation())
 	t := f.talk

@@ -55,8 +55,9 @@ type attemptTime struct {
 // has passed that the log cannot lag behind any more.
 //
 // An accepted attempt explains one entry, by its id where the log uses the same ids, else
-// the nearest in time. What is left accepts the doubts, oldest first. An entry that is
-// still left came from another program, and then nothing can be said of the pair.
+// the earliest that is near in time. What is left accepts the doubts, oldest first, or is the
+// entry of an accepted attempt that was kept on its way. An entry that is still left came
+// from another program, and then nothing can be said of the pair.
 func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(attemptTime) bool) map[uuid.UUID]finding {
 	byTime := func(a, b attemptTime) int { return a.at.Compare(b.at) }
 	doubts, accepted = slices.SortedFunc(slices.Values(doubts), byTime), slices.SortedFunc(slices.Values(accepted), byTime)

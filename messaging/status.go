@@ -1,8 +1,6 @@
 package messaging
 
 import (
-	"context"
-	"errors"
 	"log/slog"
 	"time"
 )
@@ -83,65 +81,4 @@ func (e *Engine) oldestWaiting() (since [PriorityBulk + 1]time.Time) {
 		}
 	}
 	return since
-}
-
-var (
-	errNoPair   = errors.New("a send needs From, To and Context: From is one of your numbers, Context one that the daemon subscribes to")
-	errNotTaken = errors.New("messaging: the engine is draining; send again to the next process")
-)
-
-// Enqueue journals a send that no inbound asked for and returns it as stored. A second
-// call with the same Key returns the first one's send and sends nothing. It returns once
-// the send is as durable as the store makes it; whether it has left is told by its states.
-func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
-	if s.Body == "" && len(s.Media) == 0 {
-		return Send{}, errEmptySend
-	}
-	if s.From == "" || s.To == "" || s.Context == "" {
-		return Send{}, errNoPair
-	}
-	if s.Priority > PriorityBulk {
-		return Send{}, errPriority
-	}
-	type result struct {
-		send Send
-		err  error
-	}
-	done := make(chan result, 1)
-	e.post(func() {
-		if e.draining {
-			done <- result{err: errNotTaken}
-			return
-		}
-		s.ID, s.CreatedAt = newID(), e.now
-		s.Category = orDefault(s.Category, CategoryNotification)
-		s.Priority = orDefault(s.Priority, s.Category.Priority())
-		s.Key = orDefault(s.Key, s.ID.String())
-		f := e.out.newFlight(e, &Outgoing{Send: s}, nil)
-		e.journal.enqueue(&enqueuing{
-			Enqueue: &Enqueue{Outgoing: f.out}, flight: f,
-			reply: func(s Send, err error) { done <- result{s, err} },
-		})
-	})
-	select {
-	case r := <-done:
-		return r.send, r.err
-	case <-ctx.Done():
-		return Send{}, ctx.Err()
-	}
-}
-
-// enqueued follows the commit of an Enqueue.
-func (e *Engine) enqueued(q *enqueuing) {
-	if !q.Outgoing.Inserted {
-		e.out.discard(e, []*flight{q.flight})
-		if q.Existing != nil {
-			q.reply(*q.Existing, nil)
-		} else {
-			q.reply(Send{}, errors.New("a send with this key exists and is too old to be shown"))
-		}
-		return
-	}
-	e.out.committed(e, q.flight)
-	q.reply(q.Outgoing.Send, nil)
 }
