@@ -176,7 +176,7 @@ func (w *working) insert(o *messaging.Outgoing, event string) (bool, error) {
 	if w.sends[o.ID] != nil {
 		return false, fmt.Errorf("a send with the id %v exists", o.ID)
 	}
-	s := &send{Send: o.Send, seq: w.nextSend[0], status: o.Status, reason: o.Reason, fresh: true, locked: true, byEvent: event != "" && event == o.InReplyTo}
+	s := &send{Send: o.Send, seq: w.nextSend[0], status: o.Status, reason: o.Reason, fresh: true, byEvent: event != "" && event == o.InReplyTo}
 	w.nextSend = w.nextSend[1:]
 	conv := w.conversations[o.Conversation()]
 	s.conversation = conv.id

@@ -43,7 +43,7 @@ func (s *Store) commit(ctx context.Context, b *messaging.Batch) error {
 	for i, a := range b.Appends {
 		asked[i] = a.Unheld
 	}
-	if err := s.joinFirst(ctx, b.Owner); err != nil {
+	if err := s.join(ctx, b.Owner); err != nil {
 		return err
 	}
 	for n := 1; ; n++ {
@@ -107,10 +107,7 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 		return err
 	}
 	if !alive {
-		if err := s.join(ctx, b.Owner); err != nil {
-			return err
-		}
-		return fmt.Errorf("%w: joined", errRaced)
+		return errFenced
 	}
 	if repeated != nil {
 		err := s.replay(ctx, tx, b, repeated)

@@ -3,5 +3,7 @@
 // A commit reads what its operations concern with a few statements in one round trip, under
 // locks on the conversations and sends that it will change, decides in memory exactly as any
 // other store does, and writes the rows that changed with one statement for each kind of
-// row. So a batch of any size costs three round trips.
+// row. So what a batch costs in round trips does not depend on its size: two between its BEGIN
+// and COMMIT, and one more for each thing that is seldom in it, such as states, new people or
+// conversations of another instance.
 package postgres

@@ -18,22 +18,9 @@ type tenure struct {
 	since time.Time // from when on it was renewed without a gap
 }
 
-// join makes an instance known that this store has not seen before. One that it has seen
-// was declared dead, or has left.
+// join makes an instance known that this store has not seen before. One that it has seen and
+// that is not there any more was declared dead.
 func (s *Store) join(ctx context.Context, owner uuid.UUID) error {
-	s.leases.Lock()
-	_, before := s.joined[owner]
-	s.leases.Unlock()
-	if before {
-		return errFenced
-	}
-	_, err := s.Renew(ctx, owner)
-	return err
-}
-
-// joinFirst makes an instance known that this store has not seen before, so that its first
-// transaction need not be done twice.
-func (s *Store) joinFirst(ctx context.Context, owner uuid.UUID) error {
 	s.leases.Lock()
 	_, before := s.joined[owner]
 	s.leases.Unlock()

@@ -212,7 +212,6 @@ func (w *working) readStated(ctx context.Context, tx pgx.Tx, c *concerns) error 
 
 func (w *working) scanLocked(rows pgx.Rows) error {
 	return scanSends(rows, func(s *send) {
-		s.locked = true
 		w.sends[s.ID] = s
 		if s.Key != "" && w.keys[s.Key] != nil {
 			w.keys[s.Key] = s

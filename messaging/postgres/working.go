@@ -75,7 +75,6 @@ type send struct {
 	byEvent      bool       // decided by the event that it answers
 	attempts     []*attempt // by number
 	fresh, dirty bool
-	locked       bool // read with its attempts, under lock
 }
 
 func (s *send) newest() *attempt {
