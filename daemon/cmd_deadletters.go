@@ -34,19 +34,11 @@ func (c *cli) deadLettersListCommand() *cobra.Command {
 		Example: "  signpost deadletters list --context support --since 1d\n  signpost deadletters list --json | jq -r .id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := s.query(time.Now(), time.Local)
+			l, err := c.find(cmd.Context(), &s, "/v1/deadletters")
 			if err != nil {
 				return err
 			}
-			d, err := c.remote()
-			if err != nil {
-				return err
-			}
-			found, more, _, err := list(cmd.Context(), d, "/v1/deadletters", q, s.limit)
-			if err != nil {
-				return err
-			}
-			return c.printList(found, more, "no dead letters", func(m *api.Message, k clock) []string {
+			return c.printList(l.found, l.more, "no dead letters", func(m *api.Message, k clock) []string {
 				return []string{
 					fmt.Sprintf("%s  %s to %s, %s  %s", k.at(m.At), m.From, m.To, m.Context, m.ID),
 					"    " + quoted(m),

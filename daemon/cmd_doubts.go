@@ -3,7 +3,6 @@ package daemon
 import (
 	"fmt"
 	"net/url"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,19 +33,11 @@ func (c *cli) doubtsListCommand() *cobra.Command {
 		Example: "  signpost doubts list\n  signpost doubts list --json | jq -r .id",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := s.query(time.Now(), time.Local)
+			l, err := c.find(cmd.Context(), &s, "/v1/doubts")
 			if err != nil {
 				return err
 			}
-			d, err := c.remote()
-			if err != nil {
-				return err
-			}
-			found, more, _, err := list(cmd.Context(), d, "/v1/doubts", q, s.limit)
-			if err != nil {
-				return err
-			}
-			return c.printList(found, more, "nothing is in doubt", func(m *api.Message, k clock) []string {
+			return c.printList(l.found, l.more, "nothing is in doubt", func(m *api.Message, k clock) []string {
 				lines := []string{
 					fmt.Sprintf("%s  to %s from %s, %s  %s", k.at(m.At), m.To, m.From, m.Context, m.ID),
 					"    " + quoted(m),

@@ -72,25 +72,42 @@ func (s *searchFlags) query(now time.Time, loc *time.Location) (url.Values, erro
 // pageMost is how many messages one request brings.
 const pageMost = 1000
 
-// list asks for the newest messages, page by page, and returns them oldest first.
-func list(ctx context.Context, d *remote, path string, q url.Values, limit int) (found []api.Message, more bool, newest string, err error) {
-	for first := true; len(found) < limit; first = false {
-		q.Set("limit", strconv.Itoa(min(limit-len(found), pageMost)))
+// listing is what a search of the running daemon found, oldest first.
+type listing struct {
+	d      *remote
+	q      url.Values // as the last page was asked for
+	found  []api.Message
+	more   bool   // there are older ones
+	newest string // the cursor of what was newest when it was asked
+}
+
+// find asks the running daemon for the newest messages that the flags want, page by page.
+func (c *cli) find(ctx context.Context, s *searchFlags, path string) (*listing, error) {
+	q, err := s.query(time.Now(), time.Local)
+	if err != nil {
+		return nil, err
+	}
+	l := &listing{q: q}
+	if l.d, err = c.remote(); err != nil {
+		return nil, err
+	}
+	for first := true; len(l.found) < s.limit; first = false {
+		q.Set("limit", strconv.Itoa(min(s.limit-len(l.found), pageMost)))
 		var p api.Page
-		if err := d.get(ctx, path, q, &p); err != nil {
-			return nil, false, "", err
+		if err := l.d.get(ctx, path, q, &p); err != nil {
+			return nil, err
 		}
 		if first {
-			newest = p.Newest
+			l.newest = p.Newest
 		}
-		found, more = append(found, p.Messages...), p.More
+		l.found, l.more = append(l.found, p.Messages...), p.More
 		if !p.More || len(p.Messages) == 0 {
 			break
 		}
 		q.Set("before", p.Cursor)
 	}
-	slices.Reverse(found)
-	return found, more, newest, nil
+	slices.Reverse(l.found)
+	return l, nil
 }
 
 func (c *cli) messagesCommand() *cobra.Command {
@@ -111,31 +128,23 @@ With --follow it goes on until Ctrl+C. With --json each message is one line of J
   signpost messages --direction in --text refund --json | jq -r .body`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := s.query(time.Now(), time.Local)
-			if err != nil {
-				return err
-			}
-			d, err := c.remote()
-			if err != nil {
-				return err
-			}
-			found, more, newest, err := list(cmd.Context(), d, "/v1/messages", q, s.limit)
+			l, err := c.find(cmd.Context(), &s, "/v1/messages")
 			if err != nil {
 				return err
 			}
 			t := &messageTable{c: c, loc: time.Local, width: c.width()}
-			for i := range found {
-				if err := t.print(&found[i]); err != nil {
+			for i := range l.found {
+				if err := t.print(&l.found[i]); err != nil {
 					return err
 				}
 			}
 			if follow {
-				return t.follow(cmd.Context(), d, q, newest, found)
+				return t.follow(cmd.Context(), l.d, l.q, l.newest, l.found)
 			}
 			switch {
-			case len(found) == 0 && !c.asJSON:
+			case len(l.found) == 0 && !c.asJSON:
 				_, _ = fmt.Fprintln(c.errw, "signpost: no messages")
-			case more:
+			case l.more:
 				_, _ = fmt.Fprintf(c.errw, "signpost: there are older ones; see more with --limit %d, or others with --until\n", s.limit*10)
 			}
 			return nil
