@@ -67,6 +67,11 @@ func (e *Engine) decide(f *flight) {
 		f.alarm = e.alarms.add(at, func() { e.decide(f) })
 		return
 	}
+	if e.out.consulting >= logAtOnce {
+		f.alarm.cancel()
+		f.alarm = e.alarms.add(e.now.Add(logBusy), func() { e.decide(f) })
+		return
+	}
 	e.consult(f)
 }
 
@@ -82,7 +87,12 @@ const (
 	// logTimeout bounds one look into the message log, logAgain is the pause before the
 	// next one while it says nothing or cannot be read.
 	logTimeout = 30 * time.Second
-	logAgain   = 15 * time.Second
+	// logAtOnce is how many conversations are looked up at a time; a reset puts as many in
+	// doubt as there were sends on the wire, and the platform bounds requests. The others
+	// ask again every logBusy.
+	logAtOnce = 4
+	logBusy   = time.Second
+	logAgain  = 15 * time.Second
 
 	// logReach is how old a doubt may be for its absence from the log to prove anything:
 	// nobody promises for how long entries are kept.
@@ -116,13 +126,16 @@ func (e *Engine) consult(f *flight) {
 	}
 	since = since.Add(-2 * logSlack)
 	q := Query{Owner: e.cfg.Owner, Now: e.now, Accepted: true, Pair: pair, Since: since}
+	e.out.consulting++
 	e.journal.group.Go(func() {
 		ctx, cancel := context.WithTimeout(e.reading, logTimeout)
 		defer cancel()
 		// The log is read first: what is accepted in between must not look foreign.
 		entries, err := e.cfg.Log.Outbound(ctx, pair, since, time.Now().Add(logSlack))
 		var known *Work
-		if err == nil {
+		if err == nil { // a slow log must not cost the journal its time
+			ctx, cancel := context.WithTimeout(e.reading, logTimeout)
+			defer cancel()
 			known, err = e.store.Load(ctx, q)
 		}
 		e.post(func() { e.consulted(flights, doubts, known, entries, err) })
@@ -131,6 +144,7 @@ func (e *Engine) consult(f *flight) {
 
 // consulted acts on what the log said.
 func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work, entries []LogEntry, err error) {
+	e.out.consulting--
 	for _, f := range flights {
 		f.asking = false
 	}

@@ -70,6 +70,7 @@ type outbox struct {
 	doubts           map[uuid.UUID]*flight // by attempt
 	doubting         int                   // flights in phaseDoubt
 	forgotten        int                   // doubts that the journal alone knows
+	consulting       int                   // conversations that the message log is asked about now
 }
 
 type timeout struct {

@@ -103,6 +103,11 @@ func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(
 			found[d.id] = findAbsent
 		}
 	}
+	// The log gives whole seconds, and more of the first one than the journal was asked for:
+	// what lies before every doubt's window is no sign of another program.
+	entries = slices.DeleteFunc(entries, func(e LogEntry) bool {
+		return len(doubts) > 0 && e.CreatedAt.Before(doubts[0].at.Add(-logSlack))
+	})
 	if len(entries) > 0 {
 		for _, d := range doubts {
 			found[d.id] = findUndecidable
