@@ -83,6 +83,16 @@ var reportTests = []test{
 			merge{isAccepted, messaging.StatusAccepted, true, false})
 		w.wantDoubts(w.load())
 	}},
+	{"NewestAttemptIsTheLastClaimed", func(w *world) {
+		out := w.claimed("hello")
+		w.commit(enqueue(out))
+		w.commit(report(out, isNotSent, messaging.StatusQueued))
+		late, last := w.attempt(out.ID, 5), w.attempt(out.ID, 2) // numbers do not decide
+		w.commit(claim(out.ID, late))
+		w.commit(&messaging.Report{SendID: out.ID, AttemptID: late.ID, Outcome: isNotSent, Status: messaging.StatusQueued})
+		w.commit(claim(out.ID, last))
+		w.wantDoubts(w.load(), messaging.Doubt{Attempt: *last, Send: out.Send, Outcome: messaging.OutcomeOpen, Since: w.now})
+	}},
 	{"InDoubt", func(w *world) {
 		out := w.claimed("hello")
 		w.commit(enqueue(out))

@@ -142,12 +142,12 @@ const (
 		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled, s.ordinal`
 	readKeys    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.key = ANY($1)`
 	readReplies = `SELECT ` + sendColumns + ` FROM events e JOIN sends s ON s.id = ANY(e.sends) WHERE e.id = ANY($1) AND s.ordinal IS NOT NULL`
-	attemptList = `a.id, a.send_id, a.number, a.claimed_at, a.outcome, a.doubted_at, a.code, a.reason, a.message_id, a.state`
+	attemptList = `a.id, a.send_id, a.number, a.claimed_at, a.outcome, a.doubted_at, a.code, a.reason, a.message_id, a.state, a.superseded`
 
 	// What claims and reports speak of.
 	lockSends    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.id = ANY($1) ORDER BY s.id FOR NO KEY UPDATE`
 	readAttempts = `SELECT ` + attemptList + ` FROM attempts a WHERE a.id IN (SELECT attempt_id FROM sends WHERE id = ANY($1))
-		UNION ALL SELECT ` + attemptList + ` FROM attempts a WHERE a.superseded AND a.send_id = ANY($1) ORDER BY 2, 3`
+		UNION ALL SELECT ` + attemptList + ` FROM attempts a WHERE a.superseded AND a.send_id = ANY($1) ORDER BY 2, 11 NULLS LAST, 3`  // the newest last, whatever its number
 	// What states speak of, and what early states that were missed speak of.
 	readStated = `SELECT send_id FROM attempts WHERE id = ANY($1)
 		UNION SELECT send_id FROM attempts WHERE message_id = ANY($2)
@@ -349,7 +349,8 @@ func scanAttempts(rows pgx.Rows, f func(*attempt)) error {
 	var outcome int16
 	var state *int16
 	var code, reason, message *string
-	_, err := pgx.ForEachRow(rows, []any{&a.ID, &a.SendID, &a.Number, &claimed, &outcome, &doubted, &code, &reason, &message, &state}, func() error {
+	var superseded *bool // for the order alone
+	_, err := pgx.ForEachRow(rows, []any{&a.ID, &a.SendID, &a.Number, &claimed, &outcome, &doubted, &code, &reason, &message, &state, &superseded}, func() error {
 		found := a
 		found.ClaimedAt, found.doubtedAt = timeOf(claimed), timeOf(doubted)
 		found.outcome, found.state = decode(outcomes, outcome), decode(states, orZero(state))
