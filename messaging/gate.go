@@ -13,8 +13,25 @@ type Verdict struct {
 	// Status is empty for "go", StatusQueued for "not before Until", StatusSuppressed or
 	// StatusExpired for "never".
 	Status Status
-	Reason string // the rule's name, for every verdict but go
+	Reason string // why, for every verdict but go: a stable name, and a metric's label
+	Rule   string // the row of the sheet that decided; may be empty
 	Until  time.Time
+}
+
+// text is the reason as it is stored and shown: with the rule, if one is named.
+func (v Verdict) text() string {
+	if v.Rule == "" {
+		return v.Reason
+	}
+	return v.Reason + reasonSeparator + v.Rule
+}
+
+const reasonSeparator = ": "
+
+// reasonLabel is the part of a stored reason that is a metric's label.
+func reasonLabel(reason string) string {
+	label, _, _ := strings.Cut(reason, reasonSeparator)
+	return label
 }
 
 // Go reports whether the send may leave now.
@@ -24,6 +41,22 @@ func (v Verdict) Go() bool { return v.Status == "" }
 // each further attempt. It must not block; it is asked on the engine's goroutine.
 type Rule interface {
 	Ask(now time.Time, s *Send) Verdict
+}
+
+// Taker is a Rule whose go takes something, such as a token of a rate, that is given back if
+// the send does not leave after all. Release is called on the engine's goroutine; at is the
+// time of the Ask that said go.
+type Taker interface {
+	Rule
+	Release(at time.Time, s *Send)
+}
+
+// Listener is a Rule that wants to know of each inbound message. Heard is called on the
+// engine's goroutine, before any reply to it is asked about, and may be called again for a
+// message that the platform delivers again.
+type Listener interface {
+	Rule
+	Heard(ev *Event)
 }
 
 // gate is the one place that may hand a send to the wire.
@@ -41,15 +74,34 @@ func (g *gate) ask(now time.Time, s *Send) Verdict {
 	if now.Before(s.NotBefore) {
 		return Verdict{Status: StatusQueued, Reason: "not_before", Until: s.NotBefore}
 	}
-	for _, r := range g.rules {
+	for i, r := range g.rules {
 		if v := r.Ask(now, s); !v.Go() {
+			release(g.rules[:i], now, s)
 			if v.Status == StatusQueued && !s.ExpiresAt.IsZero() && !v.Until.Before(s.ExpiresAt) {
-				return Verdict{Status: StatusExpired, Reason: v.Reason}
+				v.Status, v.Until = StatusExpired, time.Time{}
 			}
 			return v
 		}
 	}
 	return Verdict{}
+}
+
+// release gives back what rules took for a send that does not leave.
+func release(rules []Rule, at time.Time, s *Send) {
+	for _, r := range rules {
+		if t, ok := r.(Taker); ok {
+			t.Release(at, s)
+		}
+	}
+}
+
+// heard tells the rules of a fresh inbound message.
+func (g *gate) heard(ev *Event) {
+	for _, r := range g.rules {
+		if l, ok := r.(Listener); ok {
+			l.Heard(ev)
+		}
+	}
 }
 
 const methodSend = "messaging.send"

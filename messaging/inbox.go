@@ -103,6 +103,7 @@ func (e *Engine) admit(a *arrival) {
 	case h == nil:
 		ap.Outcome = &Outcome{Fate: FateDone}
 	case e.mayRunEarly(ev, h):
+		e.hear(p)
 		p.flights = e.runEarly(h, ap)
 	}
 	if ap.Outcome == nil && !e.spill.on {
@@ -126,6 +127,14 @@ func (e *Engine) mayRunEarly(ev *Event, h Handler) bool {
 	}
 	t := e.conv[ev.Conversation()]
 	return t == nil || t.queue.len() == 0 && !t.running
+}
+
+// hear tells the gate's rules of an inbound message, once.
+func (e *Engine) hear(p *appending) {
+	if !p.heard {
+		p.heard = true
+		e.gate.heard(p.Event)
+	}
 }
 
 // handlerFor finds what runs for an event; nil for a state that nobody listens to.
@@ -159,6 +168,7 @@ func (e *Engine) taken(p *appending) {
 	}
 	switch ev.Kind {
 	case KindMessage:
+		e.hear(p)
 		e.tallies.received++
 		e.tallies.waiting++
 		e.cfg.Metrics.of(ev.Context).inbound.Inc()

@@ -49,6 +49,7 @@ type appending struct {
 	item    *item
 	flights []*flight
 	buried  bool // second try, as a dead letter without text
+	heard   bool // by the gate's rules
 }
 
 type settling struct {

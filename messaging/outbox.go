@@ -34,8 +34,9 @@ type flight struct {
 	refusals int         // temporary ones; they set the pace of further attempts
 	marked   []uuid.UUID // attempts of it among the doubts
 	phase    phase
-	counted  bool // its inbound was counted as open, and ends with it
-	slot     bool // it holds one of the outbox's slots
+	counted  bool      // its inbound was counted as open, and ends with it
+	slot     bool      // it holds one of the outbox's slots
+	takenAt  time.Time // when the gate said go; zero if nothing of that is to be given back
 	wiredAt  time.Time
 	doubtAt  time.Time
 	asking   bool // the message log is being asked about it
@@ -94,7 +95,7 @@ func (o *outbox) newFlight(e *Engine, out *Outgoing, tl *tally) *flight {
 	v := e.gate.ask(e.now, &out.Send)
 	switch {
 	case !v.Go():
-		out.Status, out.Reason = v.Status, v.Reason
+		out.Status, out.Reason = v.Status, v.text()
 		if v.Status == StatusQueued {
 			out.NotBefore = v.Until
 		}
@@ -102,6 +103,8 @@ func (o *outbox) newFlight(e *Engine, out *Outgoing, tl *tally) *flight {
 		o.open(e, f)
 		out.Attempt, out.Status = f.attempt, StatusSending
 		return f
+	default: // its turn comes later, and so does the gate's word
+		release(e.gate.rules, e.now, &out.Send)
 	}
 	f.talk.coming++
 	return f
@@ -120,9 +123,10 @@ func (o *outbox) room(e *Engine, f *flight) bool {
 	return true
 }
 
-// open gives f its next attempt and a slot.
+// open gives f, which the gate has just let go, its next attempt and a slot.
 func (o *outbox) open(e *Engine, f *flight) {
 	f.attempts++
+	f.takenAt = e.now
 	f.attempt = &Attempt{ID: newID(), SendID: f.out.ID, Number: f.attempts, ClaimedAt: e.now}
 	f.phase, f.slot = phaseClaimed, true
 	f.talk.busy = f
@@ -144,10 +148,19 @@ func (o *outbox) vacate(f *flight) {
 	}
 }
 
+// release gives back what the gate's rules took for an attempt that does not leave.
+func (f *flight) release(g *gate) {
+	if !f.takenAt.IsZero() {
+		release(g.rules, f.takenAt, &f.out.Send)
+		f.takenAt = time.Time{}
+	}
+}
+
 // discard forgets sends that were decided and never stored.
 func (o *outbox) discard(e *Engine, fs []*flight) {
 	for _, f := range fs {
 		o.vacate(f)
+		f.release(&e.gate)
 		f.phase = phaseDone
 		if f.talk.busy == f {
 			f.talk.busy = nil
@@ -289,7 +302,7 @@ func (e *Engine) claimNext(t *talk) {
 		c.Attempt, c.Status = f.attempt, StatusSending
 	} else {
 		f.phase = phaseClaimed
-		c.Status, c.Reason, c.NotBefore = v.Status, v.Reason, v.Until
+		c.Status, c.Reason, c.NotBefore = v.Status, v.text(), v.Until
 	}
 	e.journal.claim(&claiming{Claim: c, flight: f})
 	o.want(t)
@@ -311,11 +324,13 @@ func (e *Engine) claimed(c *claiming) {
 	switch {
 	case f.phase == phaseDone: // a state settled it meanwhile
 		o.clear(e, f)
+		f.release(&e.gate)
 		if c.Granted && c.Attempt != nil {
 			e.report(f, &Report{AttemptID: c.Attempt.ID, Outcome: OutcomeNotSent, Status: StatusAccepted})
 		}
 	case !c.Granted: // something else has been done with it, and is accounted for there
 		e.disown(f)
+		f.release(&e.gate)
 		o.finish(e, f, StatusCancelled, "taken")
 	case c.Attempt != nil:
 		o.wire(e, f)
@@ -339,11 +354,18 @@ const (
 // wire puts the claimed attempt on the wire.
 func (o *outbox) wire(e *Engine, f *flight) {
 	a := f.attempt
-	stale := e.now.Sub(a.ClaimedAt) > verdictGood && !e.gate.ask(e.now, &f.out.Send).Go()
+	stale := e.now.Sub(a.ClaimedAt) > verdictGood
+	if stale {
+		f.release(&e.gate)
+		if stale = !e.gate.ask(e.now, &f.out.Send).Go(); !stale {
+			f.takenAt = e.now
+		}
+	}
 	if stale || !e.mayLead() {
 		// The commit took so long that the gate's word or the lease is stale: back into
 		// the queue.
 		o.vacate(f)
+		f.release(&e.gate)
 		f.phase = phaseClaimed
 		e.report(f, &Report{AttemptID: a.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
 		return
@@ -421,6 +443,7 @@ func (e *Engine) answered(a *answered) {
 		}
 	case errors.Is(a.err, relay.ErrNotSent):
 		o.vacate(f)
+		f.release(&e.gate)
 		f.phase = phaseClaimed // until the report is committed
 		e.report(f, &Report{AttemptID: a.attempt.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
 	case errors.Is(a.err, relay.ErrInDoubt):
@@ -554,7 +577,7 @@ func (o *outbox) finish(e *Engine, f *flight, s Status, reason string) {
 		e.cfg.Metrics.accepted(&f.out.Send)
 	}
 	if s == StatusSuppressed {
-		e.cfg.Metrics.suppressed.WithLabelValues(reason).Inc()
+		e.cfg.Metrics.suppressed.WithLabelValues(reasonLabel(reason)).Inc()
 	}
 	tl := f.tally
 	if tl == nil || !f.counted {

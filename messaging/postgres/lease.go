@@ -101,6 +101,16 @@ func cameBack(ctx context.Context, tx pgx.Tx, owner uuid.UUID) error {
 // takeMost is how many conversations one call takes over.
 const takeMost = 5000
 
+// They begin at what is unfinished, which has indexes of its own, and not at the departed
+// owner, for whom every conversation that he ever had would be looked at.
+const (
+	unfinished = `SELECT conversation FROM events WHERE fate = 0 UNION ALL SELECT conversation FROM sends WHERE status IN (1, 2, 3)`
+	takeOver   = `UPDATE conversations SET owner = $1 WHERE id IN (
+		SELECT c.id FROM conversations c JOIN departed d ON d.owner = c.owner WHERE c.id IN (` + unfinished + `)
+		ORDER BY c.ours COLLATE "C", c.theirs COLLATE "C" LIMIT $2 FOR NO KEY UPDATE OF c)`
+	forgetDeparted = `DELETE FROM departed WHERE owner NOT IN (SELECT owner FROM conversations WHERE id IN (` + unfinished + `))`
+)
+
 // TakeOver implements messaging.Sharer. After an outage of the database everybody's lease
 // has run out; so that each can renew first, only an instance whose own lease had no gap for
 // as long as a death takes declares others dead.
@@ -129,21 +139,14 @@ func (s *Store) TakeOver(ctx context.Context, owner uuid.UUID) (taken int, err e
 				return err
 			}
 		}
-		tag, err = tx.Exec(ctx, `UPDATE conversations SET owner = $1 WHERE id IN (
-			SELECT c.id FROM conversations c JOIN departed d ON d.owner = c.owner
-			WHERE EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)
-				OR EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3))
-			ORDER BY c.ours COLLATE "C", c.theirs COLLATE "C" LIMIT $2 FOR NO KEY UPDATE OF c)`, owner, takeMost)
+		tag, err = tx.Exec(ctx, takeOver, owner, takeMost)
 		if err != nil {
 			return err
 		}
 		if taken = int(tag.RowsAffected()); taken < takeMost {
 			// Nothing is left of those that departed before this began; an append takes
 			// what is idle.
-			_, err = tx.Exec(ctx, `DELETE FROM departed d WHERE NOT EXISTS (
-				SELECT 1 FROM conversations c WHERE c.owner = d.owner AND (
-					EXISTS (SELECT 1 FROM events e WHERE e.conversation = c.id AND e.fate = 0)
-					OR EXISTS (SELECT 1 FROM sends s WHERE s.conversation = c.id AND s.status IN (1, 2, 3))))`)
+			_, err = tx.Exec(ctx, forgetDeparted)
 		}
 		return err
 	})

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 )
 
@@ -15,6 +16,7 @@ const pruneMost = 2000
 // table is a table that is pruned, in the words of SQL.
 type table struct {
 	name, time string
+	id         string // of a row that has attempts
 	live       string // what is unfinished and stays
 	strip      string // what is forgotten of a finished row first
 }
@@ -22,8 +24,8 @@ type table struct {
 const stripEvent = "body = '', media = NULL, frame = NULL"
 
 var tables = []table{
-	{"events", "received_at", "fate = 0", stripEvent},
-	{"sends", "created_at", "status IN (1, 2, 3)", "body = '', media = NULL"},
+	{"events", "received_at", "NULL::uuid", "fate = 0", stripEvent},
+	{"sends", "created_at", "id", "status IN (1, 2, 3)", "body = '', media = NULL"},
 }
 
 // Prune implements messaging.Store. A row loses its text as soon as it is finished and
@@ -79,7 +81,7 @@ func (s *Store) prune(ctx context.Context, tx pgx.Tx, t table, before int64) (in
 		return 0, err
 	}
 	total := tag.RowsAffected()
-	name := "stripped " + t.name
+	name := t.stripped()
 	from, err := mark(ctx, tx, name)
 	if err != nil {
 		return 0, err
@@ -110,12 +112,40 @@ func (s *Store) prune(ctx context.Context, tx pgx.Tx, t table, before int64) (in
 	if now == 0 {
 		return total, nil // nobody has said what time it is
 	}
-	window := min(before, now-s.cfg.DedupeFor.Milliseconds())
-	tag, err = tx.Exec(ctx, `DELETE FROM `+t.name+` WHERE NOT (`+t.live+`) AND seq IN (
-		SELECT seq FROM `+t.name+` WHERE seq <= coalesce((SELECT value FROM marks WHERE name = $1), 0) AND NOT (`+t.live+`) AND coalesce(`+t.time+`, 0) < $2
-		ORDER BY seq LIMIT $3)`, name, window, pruneMost)
-	return total + tag.RowsAffected(), err
+	n, err := t.delete(ctx, tx, min(before, now-s.cfg.DedupeFor.Milliseconds()))
+	return total + n, err
 }
+
+func (t table) stripped() string { return "stripped " + t.name }
+
+// delete deletes the oldest rows that were stripped and are older than the window, and the
+// attempts at them.
+func (t table) delete(ctx context.Context, tx pgx.Tx, window int64) (int64, error) {
+	rows, err := tx.Query(ctx, `DELETE FROM `+t.name+` WHERE NOT (`+t.live+`) AND seq IN (
+		SELECT seq FROM `+t.name+` WHERE seq <= coalesce((SELECT value FROM marks WHERE name = $1), 0) AND NOT (`+t.live+`) AND coalesce(`+t.time+`, 0) < $2
+		ORDER BY seq LIMIT $3) RETURNING `+t.id+`, attempt_id`, t.stripped(), window, pruneMost)
+	if err != nil {
+		return 0, err
+	}
+	var gone, newest []uuid.UUID
+	var n int64
+	var id, attempt *uuid.UUID
+	if _, err := pgx.ForEachRow(rows, []any{&id, &attempt}, func() error {
+		n++
+		if id != nil {
+			gone = append(gone, *id)
+			newest = append(newest, orZero(attempt))
+		}
+		return nil
+	}); err != nil || len(gone) == 0 {
+		return n, err
+	}
+	// A statement of its own, which sees every attempt that was made before the lock.
+	_, err = tx.Exec(ctx, deleteAttempts, newest, gone)
+	return n, err
+}
+
+const deleteAttempts = `DELETE FROM attempts WHERE id = ANY($1) OR superseded AND send_id = ANY($2)`
 
 // pruneRest forgets what belongs to rows that are gone.
 func (s *Store) pruneRest(ctx context.Context, tx pgx.Tx) error {
@@ -123,9 +153,6 @@ func (s *Store) pruneRest(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM batches WHERE committed_at < $1`, now-s.cfg.DedupeFor.Milliseconds()); err != nil {
 			return err
 		}
-	}
-	if err := s.pruneAttempts(ctx, tx); err != nil {
-		return err
 	}
 	const name = "conversations"
 	from, err := mark(ctx, tx, name)
@@ -152,13 +179,4 @@ func (s *Store) pruneRest(ctx context.Context, tx pgx.Tx) error {
 		}
 	}
 	return setMark(ctx, tx, name, to)
-}
-
-// pruneAttempts forgets attempts whose sends are gone, a page of their ids at a time; the
-// ids are UUIDv7, so that those of one time lie together.
-func (s *Store) pruneAttempts(ctx context.Context, tx pgx.Tx) error {
-	_, err := tx.Exec(ctx, `DELETE FROM attempts WHERE id IN (
-		SELECT a.id FROM (SELECT id, send_id FROM attempts ORDER BY id LIMIT $1) a
-		WHERE NOT EXISTS (SELECT 1 FROM sends s WHERE s.id = a.send_id))`, pruneMost)
-	return err
 }
