@@ -1,0 +1,36 @@
+package postgres
+
+import (
+	"context"
+	"io/fs"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+)
+
+// The statements of TakeOver, for a look at their plans.
+const (
+	TakeOverStatement       = takeOver
+	ForgetDepartedStatement = forgetDeparted
+)
+
+// Build makes the tables as a former version left them.
+func Build(ctx context.Context, name string, version int64) error {
+	conf, err := pgx.ParseConfig(name)
+	if err != nil {
+		return err
+	}
+	db := stdlib.OpenDB(*conf)
+	defer db.Close()
+	dir, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, dir)
+	if err != nil {
+		return err
+	}
+	_, err = p.UpTo(ctx, version)
+	return err
+}
