@@ -95,7 +95,8 @@ type Append struct {
 // Redelivery lets a failed send go out again. When the event of an Append makes its send
 // failed or undelivered, by the newest attempt at it, and fewer than Attempts were made, and
 // At lies before the send's expiry, the send is queued again with NotBefore At instead, in
-// the same transaction, and Merge.Again holds it.
+// the same transaction, and Merge.Again holds it. The word that an older attempt was
+// delivered, which may come before it has gone out, ends that again.
 type Redelivery struct {
 	Attempts int
 	At       time.Time

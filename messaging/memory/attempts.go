@@ -205,7 +205,12 @@ func (s *Store) decide(d *send, waits bool, m *messaging.Merge) {
 }
 
 // ahead reports whether the newest attempt at a send was accepted and is as far as another.
+// If it failed and another try is to come, nothing but a delivery is further.
 func (s *Store) ahead(d *send, other uuid.UUID) bool {
+	if pos, ok := s.attempts.find(digest(d.attempt.ID)); ok && s.tracks[pos].released(d.status) {
+		pos, ok := s.attempts.find(digest(other))
+		return !ok || states[s.tracks[pos].state] != messaging.StateDelivered
+	}
 	rank := func(id uuid.UUID) int {
 		pos, ok := s.attempts.find(digest(id))
 		if !ok || outcomes[s.tracks[pos].outcome] != messaging.OutcomeAccepted {

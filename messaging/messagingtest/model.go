@@ -282,10 +282,12 @@ func (m *model) accept(a *modelAttempt, messageID string, states ...messaging.St
 		}
 		s := a.send
 		newest := s.attempts[len(s.attempts)-1]
+		next := a != newest && newest.released() // another try is to come
 		switch {
 		case released: // its send has gone on
+		case next && a.state != messaging.StateDelivered:
 		case a == newest && s.settled:
-		case a != newest && newest.outcome == messaging.OutcomeAccepted && newest.state.Rank() >= a.state.Rank():
+		case a != newest && !next && newest.outcome == messaging.OutcomeAccepted && newest.state.Rank() >= a.state.Rank():
 			s.settled = true
 		default:
 			s.status, s.settled = a.state.Status(), a != newest

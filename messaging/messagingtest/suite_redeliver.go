@@ -113,6 +113,63 @@ var redeliveryTests = []test{
 			w.commit(accepted(&second, "SM2 "+out.ID.String()))
 		}
 	}},
+	{"OfAnEventWithoutNumbers", func(w *world) {
+		// The numbers are those of the send.
+		for _, tagged := range []bool{false, true} {
+			out := w.claimed("hello")
+			id := "SM " + out.ID.String()
+			w.commit(enqueue(out))
+			w.commit(accepted(out, id))
+			a := w.failure(id, messaging.StateFailed)
+			a.Event.From, a.Event.To = "", ""
+			if tagged {
+				a.Event.Tags, a.Event.MessageID = []string{out.Attempt.Tag()}, ""
+			}
+			w.commit(a)
+			w.wantAgain("failure", a.Merge, out, w.now.Add(time.Minute))
+			w.pass(time.Minute)
+			w.wantSends(w.load(), out)
+			w.commit(&messaging.Claim{SendID: out.ID, Status: messaging.StatusCancelled})
+		}
+	}},
+	{"DeliveryOfAnOlderAttemptEndsIt", func(w *world) {
+		for _, c := range []struct {
+			state  messaging.State
+			stands merge
+		}{
+			{messaging.StateDelivered, merge{isAccepted, messaging.StatusDelivered, true, false}}, // the person has the text
+			{messaging.StateSent, merge{isAccepted, messaging.StatusQueued, false, false}},
+			{messaging.StateUndelivered, merge{isAccepted, messaging.StatusQueued, false, false}},
+		} {
+			out := w.claimed("hello")
+			w.commit(enqueue(out))
+			w.commit(inDoubt(out))
+			w.commit(report(out, isInDoubt, messaging.StatusQueued))
+			second := *out
+			second.Attempt = w.second(out)
+			id := "SM2 " + out.ID.String()
+			w.commit(accepted(&second, id))
+			failed := w.failure(id, messaging.StateFailed)
+			failed.Redeliver.Attempts = 3
+			w.commit(failed)
+			w.wantAgain("failure of the second", failed.Merge, &second, w.now.Add(time.Minute))
+			m := w.arrive("SM1 "+out.ID.String(), c.state, out.Attempt.Tag())
+			w.wantMerge(string(c.state)+" of the first", m, out, c.stands)
+			w.pass(time.Minute)
+			third := *out
+			third.Attempt = w.attempt(out.ID, 3)
+			b := w.commit(claim(out.ID, third.Attempt))
+			w.is("Granted of the third attempt after "+string(c.state), b.Claims[0].Granted, c.state != messaging.StateDelivered)
+			w.wantSends(w.load())
+			if !b.Claims[0].Granted {
+				continue
+			}
+			w.commit(accepted(&third, "SM3 "+out.ID.String()))
+			m = w.arrive("SM3 "+out.ID.String(), messaging.StateDelivered)
+			w.wantMergeOf("delivered by the third after "+string(c.state), m, messaging.SendRef{ID: out.ID, Attempt: third.Attempt.ID},
+				merge{isAccepted, messaging.StatusDelivered, true, false})
+		}
+	}},
 	{"NotByAnOlderAttempt", func(w *world) {
 		out := w.claimed("hello")
 		w.commit(enqueue(out))

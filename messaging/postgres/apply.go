@@ -69,7 +69,9 @@ func (w *working) append(a *messaging.Append) error {
 		switch {
 		case a.Merge != nil:
 			e.attemptID = &a.Merge.Ref.Attempt
-			w.redeliver(a)
+			if err := w.redeliver(a); err != nil {
+				return err
+			}
 		case ev.State.Rank() > 0: // any other could change nothing
 			e.early, w.keptEarly = true, true
 			w.early[ev.MessageID] = append(w.early[ev.MessageID], &earlyState{seq: e.seq, message: ev.MessageID, state: ev.State, at: w.batch.Now, event: e})
@@ -308,12 +310,14 @@ func (w *working) accept(a *attempt, messageID string, state messaging.State, re
 	}
 	m.Conflict = a.advance(state) || m.Conflict
 	newest := s.newest()
+	next := a != newest && newest.released() // it failed too, and another try is to come
+	released = released || next && a.state != messaging.StateDelivered
 	switch {
 	case released:
 		// It has decided what it could, and its send has gone on.
 	case a == newest && s.settled:
 		// An older attempt has decided the send.
-	case a != newest && newest.outcome == messaging.OutcomeAccepted && newest.state.Rank() >= a.state.Rank():
+	case a != newest && !next && newest.outcome == messaging.OutcomeAccepted && newest.state.Rank() >= a.state.Rank():
 		// So has the newest.
 	default:
 		s.status = a.state.Status()
@@ -342,19 +346,19 @@ func (w *working) accept(a *attempt, messageID string, state messaging.State, re
 }
 
 // redeliver queues a send again that an event made fail, if it may have another try.
-func (w *working) redeliver(ap *messaging.Append) {
+func (w *working) redeliver(ap *messaging.Append) error {
 	r, m := ap.Redeliver, ap.Merge
 	if r == nil || !m.Advanced || m.Status != messaging.StatusFailed && m.Status != messaging.StatusUndelivered {
-		return
+		return nil
 	}
 	a := w.attempts[m.Ref.Attempt]
 	s := a.send
 	if !a.isNewest() || s.settled || s.forgotten || a.Number >= r.Attempts || !s.ExpiresAt.IsZero() && !r.At.Before(s.ExpiresAt) {
-		return
+		return nil
 	}
 	conv := w.conversations[s.Conversation()]
 	if conv == nil {
-		return // the event did not say whose message it speaks of
+		return errRaced // its report was written since the conversations were locked
 	}
 	s.status, s.NotBefore, s.conversation = messaging.StatusQueued, r.At, conv.id
 	m.Status = messaging.StatusQueued
@@ -364,6 +368,7 @@ func (w *working) redeliver(ap *messaging.Append) {
 	} else {
 		w.notify[conv.owner] = true
 	}
+	return nil
 }
 
 // outgoing is the send with its newest attempt.

@@ -102,6 +102,7 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 	if err := w.readStated(ctx, tx, c); err != nil {
 		return err
 	}
+	c.sort()
 	alive, repeated, err := s.look(ctx, tx, w, c)
 	if err != nil {
 		return err

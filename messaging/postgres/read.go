@@ -25,17 +25,20 @@ type concerns struct {
 	stateOf      []string // of states
 	states       bool
 	inserts      int
+
+	pairs          map[messaging.Conversation]bool // to lock
+	failedAttempts []uuid.UUID                     // whose sends may wait again
+	failedMessages []string
 }
 
 func concernsOf(b *messaging.Batch) *concerns {
-	c := &concerns{}
-	pairs := map[messaging.Conversation]bool{}
+	c := &concerns{pairs: map[messaging.Conversation]bool{}}
 	outs := func(event string, o *messaging.Outcome) {
 		if o == nil {
 			return
 		}
 		for _, out := range o.Sends {
-			c.outgoing(out, event, pairs)
+			c.outgoing(out, event)
 		}
 	}
 	revived := map[string]bool{}
@@ -45,21 +48,11 @@ func concernsOf(b *messaging.Batch) *concerns {
 	for _, a := range b.Appends {
 		c.events = append(c.events, a.Event.ID)
 		if !final(a.Outcome) || revived[a.Event.ID] {
-			pairs[conversationOf(a.Event)] = true
+			c.pairs[conversationOf(a.Event)] = true
 		}
 		outs(a.Event.ID, a.Outcome)
 		if a.Event.Kind == messaging.KindState {
-			c.states = true
-			if tag, ok := messaging.AttemptTag(a.Event.Tags); ok {
-				c.attempts = append(c.attempts, tag)
-			}
-			if a.Event.MessageID != "" {
-				c.messages = append(c.messages, a.Event.MessageID)
-				c.stateOf = append(c.stateOf, a.Event.MessageID)
-			}
-			if a.Redeliver != nil { // its send may wait again
-				pairs[conversationOf(a.Event)] = true
-			}
+			c.state(a)
 		}
 	}
 	for _, x := range b.Settles {
@@ -67,7 +60,7 @@ func concernsOf(b *messaging.Batch) *concerns {
 		outs(x.Event.ID, x.Outcome)
 	}
 	for _, q := range b.Enqueues {
-		c.outgoing(q.Outgoing, "", pairs)
+		c.outgoing(q.Outgoing, "")
 	}
 	for _, cl := range b.Claims {
 		c.sends = append(c.sends, cl.SendID)
@@ -84,13 +77,28 @@ func concernsOf(b *messaging.Batch) *concerns {
 			c.revives = append(c.revives, v.EventID)
 		}
 	}
-	c.sort(pairs)
 	return c
 }
 
-func (c *concerns) outgoing(out *messaging.Outgoing, event string, pairs map[messaging.Conversation]bool) {
+func (c *concerns) state(a *messaging.Append) {
+	c.states = true
+	if tag, ok := messaging.AttemptTag(a.Event.Tags); ok {
+		c.attempts = append(c.attempts, tag)
+		if a.Redeliver != nil {
+			c.failedAttempts = append(c.failedAttempts, tag)
+		}
+	}
+	if id := a.Event.MessageID; id != "" {
+		c.messages, c.stateOf = append(c.messages, id), append(c.stateOf, id)
+		if a.Redeliver != nil {
+			c.failedMessages = append(c.failedMessages, id)
+		}
+	}
+}
+
+func (c *concerns) outgoing(out *messaging.Outgoing, event string) {
 	c.inserts++
-	pairs[out.Conversation()] = true
+	c.pairs[out.Conversation()] = true
 	if out.Key == "" {
 		return
 	}
@@ -101,9 +109,9 @@ func (c *concerns) outgoing(out *messaging.Outgoing, event string, pairs map[mes
 }
 
 // sort puts the conversations in the one order in which every instance locks them.
-func (c *concerns) sort(pairs map[messaging.Conversation]bool) {
-	order := make([]messaging.Conversation, 0, len(pairs))
-	for p := range pairs {
+func (c *concerns) sort() {
+	order := make([]messaging.Conversation, 0, len(c.pairs))
+	for p := range c.pairs {
 		order = append(order, p)
 	}
 	slices.SortFunc(order, func(a, b messaging.Conversation) int {
@@ -152,6 +160,10 @@ const (
 	readStated = `SELECT send_id FROM attempts WHERE id = ANY($1)
 		UNION SELECT send_id FROM attempts WHERE message_id = ANY($2)
 		UNION SELECT a.send_id FROM events e JOIN attempts a ON a.message_id = e.message_id WHERE e.early`
+	// The conversations in which the sends of failed attempts would wait again; their events
+	// need not say whose messages they speak of.
+	readFailed = `SELECT DISTINCT s.from_number, s.to_number FROM sends s WHERE s.id IN (
+		SELECT send_id FROM attempts WHERE id = ANY($1) UNION SELECT send_id FROM attempts WHERE message_id = ANY($2))`
 	readEarly = `SELECT seq, message_id, state, received_at FROM events
 		WHERE early AND (message_id = ANY($1) OR EXISTS (SELECT 1 FROM attempts a WHERE a.message_id = events.message_id)) ORDER BY seq`
 )
@@ -196,18 +208,29 @@ func (w *working) read(q *pgx.Batch, c *concerns) {
 	}
 }
 
-// readStated finds the sends that states speak of, before they are locked with the others.
+// readStated finds the sends that states speak of, before they and the conversations that
+// they may wait in are locked with the others.
 func (w *working) readStated(ctx context.Context, tx pgx.Tx, c *concerns) error {
 	if !c.states {
 		return nil
 	}
-	rows, err := tx.Query(ctx, readStated, c.attempts, c.stateOf)
-	if err != nil {
+	q := &pgx.Batch{}
+	q.Queue(readStated, c.attempts, c.stateOf).Query(func(rows pgx.Rows) error {
+		ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		c.sends = append(c.sends, ids...)
 		return err
+	})
+	if len(c.failedAttempts)+len(c.failedMessages) > 0 {
+		q.Queue(readFailed, c.failedAttempts, c.failedMessages).Query(func(rows pgx.Rows) error {
+			var from, to *string
+			_, err := pgx.ForEachRow(rows, []any{&from, &to}, func() error {
+				c.pairs[messaging.Conversation{Ours: messaging.Number(orZero(from)), Theirs: messaging.Number(orZero(to))}] = true
+				return nil
+			})
+			return err
+		})
 	}
-	ids, err := pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-	c.sends = append(c.sends, ids...)
-	return err
+	return tx.SendBatch(ctx, q).Close()
 }
 
 func (w *working) scanLocked(rows pgx.Rows) error {
@@ -402,15 +425,9 @@ func (w *working) readRevived(ctx context.Context, tx pgx.Tx, c *concerns) error
 	if err := scanRecords(rows, func(r *messaging.EventRecord) { w.whole[r.Event.ID] = r }); err != nil {
 		return err
 	}
-	pairs := map[messaging.Conversation]bool{}
-	for i := range c.ours {
-		pairs[messaging.Conversation{Ours: messaging.Number(c.ours[i]), Theirs: messaging.Number(c.theirs[i])}] = true
-	}
 	for _, r := range w.whole {
-		pairs[conversationOf(r.Event)] = true
+		c.pairs[conversationOf(r.Event)] = true
 	}
-	c.ours, c.theirs = nil, nil
-	c.sort(pairs)
 	return nil
 }
 

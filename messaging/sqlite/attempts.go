@@ -140,12 +140,14 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 		}
 	}
 	m.Conflict = a.apply(state) || m.Conflict
+	next := !a.newest && released(a.newestState, was.status) // it failed too, and another try is to come
+	gone := was.released() || next && a.state != messaging.StateDelivered
 	switch {
-	case was.released():
+	case gone:
 		// It has decided what it could, and its send has gone on.
 	case a.newest && a.settled:
 		// An older attempt has decided the send.
-	case !a.newest && a.newestOutcome == messaging.OutcomeAccepted && a.newestState.Rank() >= a.state.Rank():
+	case !a.newest && !next && a.newestOutcome == messaging.OutcomeAccepted && a.newestState.Rank() >= a.state.Rank():
 		// So has the newest.
 	default:
 		a.status = a.state.Status()
@@ -180,14 +182,20 @@ func (s *Store) accept(a *attempt, messageID string, state messaging.State, reas
 	if err := s.w.acceptRetired.exec(id(a.id), codeAccepted, number(st), text(a.messageID), why); err != nil {
 		return err
 	}
+	if gone {
+		return nil
+	}
 	s.forgetNewest(a.seq)
 	return s.w.settleSend.exec(a.seq, status)
 }
 
 // released reports that the attempt was accepted and failed, and that its send was given
 // another try since.
-func (a *attempt) released() bool {
-	return a.state.Terminal() && a.state != messaging.StateDelivered && a.status != a.state.Status()
+func (a *attempt) released() bool { return released(a.state, a.status) }
+
+// released reports the same of an attempt with that state at a send with that status.
+func released(state messaging.State, status messaging.Status) bool {
+	return state.Terminal() && state != messaging.StateDelivered && status != state.Status()
 }
 
 // redeliver queues a send again that the merged event made fail, if it may have another
