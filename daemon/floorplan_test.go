@@ -37,6 +37,7 @@ var floors = map[string]int{
 	"messaging/media":         0,
 	"messaging/mediafetch":    1,
 	"messaging/rules":         1,
+	"messaging/lint":          1,
 	"messaging/rest":          0,
 	"relay":                   0,
 	"relay/relaytest":         0,
