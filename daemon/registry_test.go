@@ -314,7 +314,7 @@ func TestLint(t *testing.T) {
 		"See https://bit.ly/abc":         "lint public-shortener",
 		"See BIT.LY/abc":                 "lint public-shortener",
 		"See www.tinyurl.com":            "lint public-shortener",
-		"See t.co/abc":                   "warning public-shortener",
+		"See t.co/abc":                   "warning other-shortener",
 		"Go to exhibit.ly/x":             "",
 		"Mail us: help@bit.ly":           "",
 		"See https://bit.ly.example.com": "",
