@@ -261,7 +261,7 @@ func (j *judge) misuse(in instruction) {
 		mend += "; if it is meant for opting out, say so: \"Reply STOP to unsubscribe\""
 	}
 	j.atWord(protectedReply, in.at, len(in.phrase.words),
-		fmt.Sprintf("people are asked to reply %s for something else than %s, and would %s", strings.ToUpper(word), only, what), mend)
+		fmt.Sprintf("people are asked to reply %s for something other than %s, and would %s", strings.ToUpper(word), only, what), mend)
 }
 
 func (j *judge) length() {
