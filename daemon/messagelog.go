@@ -31,14 +31,19 @@ func newMessageLog(cfg Config, log *slog.Logger) (messaging.MessageLog, error) {
 }
 
 // Outbound implements messaging.MessageLog.
-func (l messageLog) Outbound(ctx context.Context, pair messaging.Conversation, after, before time.Time) ([]messaging.LogEntry, error) {
-	found, err := l.api.OutboundBetween(ctx, string(pair.Ours), string(pair.Theirs), after, before)
+func (l messageLog) Outbound(ctx context.Context, of []messaging.Conversation, after, before time.Time) ([]messaging.LogEntry, error) {
+	pairs := make([]rest.Pair, len(of))
+	for i, c := range of {
+		pairs[i] = rest.Pair{From: string(c.Ours), To: string(c.Theirs)}
+	}
+	found, err := l.api.OutboundBetween(ctx, pairs, after, before)
 	if err != nil {
-		return nil, fmt.Errorf("read the message log: %w", err)
+		return nil, err
 	}
 	entries := make([]messaging.LogEntry, len(found))
 	for i, e := range found {
-		entries[i] = messaging.LogEntry{ID: e.ID, CreatedAt: e.CreatedAt}
+		pair := messaging.Conversation{Ours: messaging.Number(e.From), Theirs: messaging.Number(e.To)}
+		entries[i] = messaging.LogEntry{Pair: pair, ID: e.ID, CreatedAt: e.CreatedAt}
 	}
 	return entries, nil
 }

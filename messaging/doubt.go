@@ -2,6 +2,8 @@ package messaging
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -67,12 +69,16 @@ func (e *Engine) decide(f *flight) {
 		f.alarm = e.alarms.add(at, func() { e.decide(f) })
 		return
 	}
-	if e.out.consulting >= logAtOnce {
-		f.alarm.cancel()
-		f.alarm = e.alarms.add(e.now.Add(logBusy), func() { e.decide(f) })
-		return
+	f.asking = true
+	e.consultSoon()
+}
+
+// consultSoon reads the message log in a moment, with every doubt that wants it by then.
+func (e *Engine) consultSoon() {
+	if !e.out.consulting {
+		e.out.consulting = true
+		e.alarms.add(e.now.Add(logGather), e.consult)
 	}
-	e.consult(f)
 }
 
 // leftAt is when the attempt's frame may have left.
@@ -84,15 +90,18 @@ func (f *flight) leftAt() time.Time {
 }
 
 const (
-	// logTimeout bounds one look into the message log, logAgain is the pause before the
-	// next one while it says nothing or cannot be read.
-	logTimeout = 30 * time.Second
-	// logAtOnce is how many conversations are looked up at a time; a reset puts as many in
-	// doubt as there were sends on the wire, and the platform bounds requests. The others
-	// ask again every logBusy.
-	logAtOnce = 4
-	logBusy   = time.Second
-	logAgain  = 15 * time.Second
+	// logTimeout bounds one reading of the message log, and loadTimeout that of the journal
+	// about one pair. logAgain is the pause before the log is asked again while it says
+	// nothing, logAgainLate while it cannot be read long after it should have.
+	logTimeout   = 2 * time.Minute
+	loadTimeout  = 30 * time.Second
+	logAgain     = 15 * time.Second
+	logAgainLate = 2 * time.Minute
+
+	// logGather is how long doubts are gathered for one reading. The log has no filter for
+	// numbers: to read it once for all of them costs what it costs for one, and the platform
+	// bounds requests.
+	logGather = 200 * time.Millisecond
 
 	// logReach is how old a doubt may be for its absence from the log to prove anything:
 	// nobody promises for how long entries are kept.
@@ -104,71 +113,122 @@ const (
 	logRest = 3 * logSlack
 )
 
-// consult asks the message log about every doubt of f's conversation.
-func (e *Engine) consult(f *flight) {
-	pair := f.out.Conversation()
-	var flights []*flight
-	var doubts []attemptTime
-	since := e.now
-	for _, d := range e.out.doubts {
-		if d.phase != phaseDoubt || d.asking || d.out.Conversation() != pair {
+// inquiry is what the message log is asked about one conversation.
+type inquiry struct {
+	pair    Conversation
+	since   time.Time
+	flights []*flight
+	doubts  []attemptTime
+	known   *Work
+	entries []LogEntry
+	err     error
+}
+
+// inquiries gathers the doubts of every conversation that has one that wants the log.
+func (e *Engine) inquiries() []*inquiry {
+	of := map[Conversation]*inquiry{}
+	for _, f := range e.out.doubts {
+		if pair := f.out.Conversation(); f.phase == phaseDoubt && f.asking && of[pair] == nil {
+			of[pair] = &inquiry{pair: pair, since: e.now}
+		}
+	}
+	for _, f := range e.out.doubts {
+		q := of[f.out.Conversation()]
+		if q == nil || f.phase != phaseDoubt {
 			continue
 		}
-		at := attemptTime{id: d.attempt.ID, at: d.leftAt()}
-		if d.wiredAt.IsZero() {
+		at := attemptTime{id: f.attempt.ID, at: f.leftAt()}
+		if f.wiredAt.IsZero() {
 			at.spread = logLate
 		}
-		if at.at.Before(since) {
-			since = at.at
-		}
-		d.asking = true
-		flights, doubts = append(flights, d), append(doubts, at)
+		f.asking = true
+		q.since = earlier(q.since, at.at.Add(-2*logSlack))
+		q.flights, q.doubts = append(q.flights, f), append(q.doubts, at)
 	}
-	since = since.Add(-2 * logSlack)
-	q := Query{Owner: e.cfg.Owner, Now: e.now, Accepted: true, Pair: pair, Since: since}
-	e.out.consulting++
+	return slices.Collect(maps.Values(of))
+}
+
+// consult asks the message log about every doubt that wants it.
+func (e *Engine) consult() {
+	asked := e.inquiries()
+	if len(asked) == 0 {
+		e.out.consulting = false
+		return
+	}
+	now := e.now
 	e.journal.group.Go(func() {
-		ctx, cancel := context.WithTimeout(e.reading, logTimeout)
-		defer cancel()
 		// The log is read first: what is accepted in between must not look foreign.
-		entries, err := e.cfg.Log.Outbound(ctx, pair, since, time.Now().Add(logSlack))
-		var known *Work
-		if err == nil { // a slow log must not cost the journal its time
-			ctx, cancel := context.WithTimeout(e.reading, logTimeout)
-			defer cancel()
-			known, err = e.store.Load(ctx, q)
+		e.readLog(asked)
+		for _, q := range asked {
+			if q.err == nil {
+				q.known, q.err = e.knownOf(q, now)
+			}
 		}
-		e.post(func() { e.consulted(flights, doubts, known, entries, err) })
+		e.post(func() {
+			e.out.consulting = false
+			for _, q := range asked {
+				e.consulted(q)
+			}
+		})
 	})
 }
 
-// consulted acts on what the log said.
-func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work, entries []LogEntry, err error) {
-	e.out.consulting--
-	for _, f := range flights {
-		f.asking = false
+// readLog reads the log once for all that is asked.
+func (e *Engine) readLog(asked []*inquiry) {
+	of := make(map[Conversation]*inquiry, len(asked))
+	pairs := make([]Conversation, len(asked))
+	since := asked[0].since
+	for i, q := range asked {
+		of[q.pair], pairs[i] = q, q.pair
+		since = earlier(since, q.since)
 	}
+	ctx, cancel := context.WithTimeout(e.reading, logTimeout)
+	defer cancel()
+	entries, err := e.cfg.Log.Outbound(ctx, pairs, since, time.Now().Add(logSlack))
+	if err != nil && e.reading.Err() == nil {
+		e.cfg.Logger.Warn("message log cannot be read; doubts wait for it", "err", err, "conversations", len(asked))
+	}
+	for _, q := range asked {
+		q.err = err
+	}
+	for _, entry := range entries {
+		if q := of[entry.Pair]; q != nil && !entry.CreatedAt.Before(q.since.Truncate(time.Second)) {
+			q.entries = append(q.entries, entry)
+		}
+	}
+}
+
+// knownOf reads what the journal knows of a conversation. It has a time of its own, which a
+// slow log cannot use up.
+func (e *Engine) knownOf(q *inquiry, now time.Time) (*Work, error) {
+	ctx, cancel := context.WithTimeout(e.reading, loadTimeout)
+	defer cancel()
+	w, err := e.store.Load(ctx, Query{Owner: e.cfg.Owner, Now: now, Accepted: true, Pair: q.pair, Since: q.since})
+	if err != nil && e.reading.Err() == nil {
+		e.cfg.Logger.Warn("journal cannot be read about a doubt; it waits", "err", err)
+	}
+	return w, err
+}
+
+// consulted acts on what the log said about a conversation.
+func (e *Engine) consulted(q *inquiry) {
 	settled := func(d attemptTime) bool { return !e.now.Before(d.at.Add(e.cfg.InDoubt.Settle)) }
-	var found map[[16]byte]finding
-	if err != nil {
-		e.cfg.Logger.Warn("message log cannot be read; doubts wait for it", "err", err)
-	} else {
-		accepted := make([]attemptTime, len(known.Accepted))
-		for i, a := range known.Accepted {
+	found := map[uuid.UUID]finding{}
+	if q.err == nil {
+		accepted := make([]attemptTime, len(q.known.Accepted))
+		for i, a := range q.known.Accepted {
 			accepted[i] = attemptTime{id: a.Attempt.ID, at: a.Attempt.ClaimedAt, messageID: a.MessageID}
 		}
-		found = map[[16]byte]finding{}
-		for id, what := range reconcile(doubts, accepted, entries, settled) {
-			found[id] = what
-		}
+		found = reconcile(q.doubts, accepted, q.entries, settled)
 	}
-	for i, f := range flights {
+	for i, f := range q.flights {
+		f.asking = false
 		if f.phase != phaseDoubt {
 			continue
 		}
 		log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID)
 		what := found[f.attempt.ID]
-		if what == findAbsent && e.now.Sub(doubts[i].at) > logReach {
+		if what == findAbsent && e.now.Sub(q.doubts[i].at) > logReach {
 			what = findUndecidable // the log may not reach back so far
 		}
 		switch what {
@@ -182,21 +242,38 @@ func (e *Engine) consulted(flights []*flight, doubts []attemptTime, known *Work,
 			e.out.doubting--
 			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAbsent, Reason: "not in the message log", Status: StatusQueued})
 		case findUndecidable:
-			if !settled(doubts[i]) { // the answer of a send of ours may explain the entry yet
-				f.alarm.cancel()
-				f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
+			if !settled(q.doubts[i]) { // the answer of a send of ours may explain the entry yet
+				e.decideIn(f, logAgain)
 				continue
 			}
 			log.Warn("doubt undecidable: other programs send on this pair, or it is too old for the log")
 			e.applyPolicy(f)
-		default:
-			if settled(doubts[i]) {
+		case findNothing:
+			switch {
+			case !settled(q.doubts[i]):
+				e.decideIn(f, logAgain)
+			case e.cfg.InDoubt.Resend:
 				e.applyPolicy(f) // the log cannot be read, and has had its time
-				continue
+			default: // held, and the log may still settle it
+				e.letGo(f)
+				e.decideIn(f, logAgainLate)
 			}
-			f.alarm.cancel()
-			f.alarm = e.alarms.add(e.now.Add(logAgain), func() { e.decide(f) })
 		}
+	}
+}
+
+// decideIn comes back to a doubt after a while.
+func (e *Engine) decideIn(f *flight, wait time.Duration) {
+	f.alarm.cancel()
+	f.alarm = e.alarms.add(e.now.Add(wait), func() { e.decide(f) })
+}
+
+// letGo lets the conversation of a held doubt go on, once its time has come.
+func (e *Engine) letGo(f *flight) {
+	if f.phase == phaseDoubt && f.talk.busy == f && !e.now.Before(f.doubtAt.Add(e.cfg.InDoubt.Release)) {
+		f.talk.busy = nil
+		e.out.want(f.talk)
+		e.forget(f.talk)
 	}
 }
 
@@ -213,11 +290,7 @@ func (e *Engine) applyPolicy(f *flight) {
 	}
 	f.alarm.cancel()
 	f.alarm = e.alarms.add(later(e.now, f.doubtAt.Add(e.cfg.InDoubt.Release)), func() {
-		if f.phase == phaseDoubt && f.talk.busy == f {
-			f.talk.busy = nil
-			e.out.want(f.talk)
-			e.forget(f.talk)
-		}
+		e.letGo(f)
 		e.askAgain(f)
 	})
 	if e.out.doubting > heldMost {

@@ -17,9 +17,10 @@ import (
 // counts if any instant of its second lies in the window.
 type wholeSeconds struct{ entries []messaging.LogEntry }
 
-func (l *wholeSeconds) Outbound(_ context.Context, _ messaging.Conversation, after, before time.Time) (in []messaging.LogEntry, _ error) {
+func (l *wholeSeconds) Outbound(_ context.Context, pairs []messaging.Conversation, after, before time.Time) (in []messaging.LogEntry, _ error) {
 	for _, e := range l.entries {
 		if !e.CreatedAt.Before(after.Truncate(time.Second)) && !e.CreatedAt.After(before) {
+			e.Pair = pairs[0]
 			in = append(in, e)
 		}
 	}
@@ -51,14 +52,14 @@ func TestOwnSendAtTheEdgeOfTheLogIsNotForeign(t *testing.T) {
 	})
 }
 
-// crowdedLog is busy when it is asked for several pairs at once, as an API with a rate limit.
-type crowdedLog struct{ asking atomic.Int32 }
+// crowdedLog refuses to be read twice at once, or often, as an API with a rate limit does.
+type crowdedLog struct{ asking, asked atomic.Int32 }
 
-func (l *crowdedLog) Outbound(context.Context, messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
+func (l *crowdedLog) Outbound(context.Context, []messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
 	n := l.asking.Add(1)
 	defer l.asking.Add(-1)
 	time.Sleep(time.Second)
-	if n > 4 {
+	if n > 1 || l.asked.Add(1) > 3 {
 		return nil, errors.New("429 too many requests")
 	}
 	return nil, nil

@@ -39,7 +39,7 @@ type flight struct {
 	takenAt  time.Time // when the gate said go; zero if nothing of that is to be given back
 	wiredAt  time.Time
 	doubtAt  time.Time
-	asking   bool // the message log is being asked about it
+	asking   bool // the message log is to be asked about it, or is being asked
 	alarm    *alarm
 	queued   bool // it is in backlog.queued
 }
@@ -71,7 +71,7 @@ type outbox struct {
 	doubts           map[uuid.UUID]*flight // by attempt
 	doubting         int                   // flights in phaseDoubt
 	forgotten        int                   // doubts that the journal alone knows
-	consulting       int                   // conversations that the message log is asked about now
+	consulting       bool                  // the message log is being read, or about to be
 }
 
 type timeout struct {

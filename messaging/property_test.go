@@ -113,14 +113,15 @@ func (s *stage) HandleEvent(_ context.Context, w messaging.Responder, ev *messag
 }
 
 // Outbound implements messaging.MessageLog from what the space executed.
-func (s *stage) Outbound(_ context.Context, pair messaging.Conversation, after, before time.Time) ([]messaging.LogEntry, error) {
+func (s *stage) Outbound(_ context.Context, pairs []messaging.Conversation, after, before time.Time) ([]messaging.LogEntry, error) {
 	if lag := time.Now().Add(-20 * time.Second); s.script.LogLags && lag.Before(before) {
 		before = lag
 	}
 	var found []messaging.LogEntry
 	for _, snd := range s.space.Sends() {
-		if snd.Executed && snd.To == string(pair.Theirs) && snd.From == string(pair.Ours) && snd.Time.After(after) && snd.Time.Before(before) {
-			found = append(found, messaging.LogEntry{ID: "log-" + snd.MessageID, CreatedAt: snd.Time.Truncate(time.Second)})
+		pair := messaging.Conversation{Ours: messaging.Number(snd.From), Theirs: messaging.Number(snd.To)}
+		if snd.Executed && slices.Contains(pairs, pair) && snd.Time.After(after) && snd.Time.Before(before) {
+			found = append(found, messaging.LogEntry{Pair: pair, ID: "log-" + snd.MessageID, CreatedAt: snd.Time.Truncate(time.Second)})
 		}
 	}
 	return found, nil

@@ -11,13 +11,14 @@ import (
 
 // MessageLog is the platform's record of what was sent, against which doubts are settled.
 type MessageLog interface {
-	// Outbound returns the entries of messages from pair.Ours to pair.Theirs that the log
-	// says were created between after and before, in any order.
-	Outbound(ctx context.Context, pair Conversation, after, before time.Time) ([]LogEntry, error)
+	// Outbound returns the entries of messages of any of the pairs, from its Ours to its
+	// Theirs, that the log says were created between after and before, in any order.
+	Outbound(ctx context.Context, pairs []Conversation, after, before time.Time) ([]LogEntry, error)
 }
 
 // LogEntry is one outbound message in the platform's log.
 type LogEntry struct {
+	Pair      Conversation
 	ID        string // whether it equals Relay's message id is not documented; both are allowed for
 	CreatedAt time.Time
 }

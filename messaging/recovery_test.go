@@ -181,10 +181,13 @@ type logbook struct {
 	fails   int
 }
 
-func (l *logbook) Outbound(context.Context, messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
+func (l *logbook) Outbound(_ context.Context, pairs []messaging.Conversation, _, _ time.Time) ([]messaging.LogEntry, error) {
 	if l.fails > 0 {
 		l.fails--
 		return nil, fmt.Errorf("503")
+	}
+	for i := range l.entries {
+		l.entries[i].Pair = pairs[0]
 	}
 	return l.entries, nil
 }
@@ -227,7 +230,7 @@ func TestDoubtIsSettledByTheMessageLog(t *testing.T) {
 // asked is a message log that notes when it is asked.
 type asked struct{ at []time.Time }
 
-func (a *asked) Outbound(context.Context, messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
+func (a *asked) Outbound(context.Context, []messaging.Conversation, time.Time, time.Time) ([]messaging.LogEntry, error) {
 	a.at = append(a.at, time.Now())
 	return nil, nil
 }

@@ -142,7 +142,7 @@ func TestExpiredDuringALongCommit(t *testing.T) {
 
 type slowLog struct{}
 
-func (slowLog) Outbound(ctx context.Context, _ messaging.Conversation, _, _ time.Time) ([]messaging.LogEntry, error) {
+func (slowLog) Outbound(ctx context.Context, _ []messaging.Conversation, _, _ time.Time) ([]messaging.LogEntry, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }

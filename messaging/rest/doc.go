@@ -6,7 +6,7 @@
 // the rest to examine an account.
 //
 //	c, err := rest.New(rest.Config{Space: "example.signalwire.com", Project: project, Token: token})
-//	sent, err := c.OutboundBetween(ctx, ours, theirs, at.Add(-2*time.Second), at.Add(2*time.Second))
+//	sent, err := c.OutboundBetween(ctx, []rest.Pair{{From: ours, To: theirs}}, at.Add(-2*time.Second), at.Add(2*time.Second))
 //
 // Its one guarantee: a list that it returns without an error is whole. Nothing is retried
 // here; errors say whether trying again makes sense (see [Error.Temporary]), and whether a

@@ -156,9 +156,9 @@ func pages[T any](ctx context.Context, c *Client, action string, path []string, 
 
 // Bounds of OutboundBetween.
 const (
-	// betweenPages is how far it goes: 50,000 entries, which is more than a number can
-	// send in the hours within which a doubt is settled.
-	betweenPages = 50
+	// betweenPages is how far it goes: two million entries, which is more than a space sends
+	// in the hours within which a doubt is settled.
+	betweenPages = 2000
 	// disorder is how far entries that are near in time may stand out of order.
 	disorder = time.Minute
 	// dayMargin is what is added to the days asked for, since it is not documented in
@@ -166,16 +166,24 @@ const (
 	dayMargin = 48 * time.Hour
 )
 
-// OutboundBetween gives the outbound entries of a pair of numbers that were created from
-// after to before, oldest first. The log's times are whole seconds, so an entry counts if
-// any instant of its second lies in the window. The error is [ErrIncomplete] if the log
-// goes on for too long: then nothing can be concluded from an absence.
-func (c *Client) OutboundBetween(ctx context.Context, from, to string, after, before time.Time) ([]LogEntry, error) {
+// Pair is who a message goes from and to.
+type Pair struct{ From, To string }
+
+// OutboundBetween gives the outbound entries of pairs of numbers that were created from
+// after to before, oldest first. The log cannot be asked for a number, so that many pairs
+// cost as much as one. Its times are whole seconds, so an entry counts if any instant of its
+// second lies in the window. The error is [ErrIncomplete] if the log goes on for too long:
+// then nothing can be concluded from an absence.
+func (c *Client) OutboundBetween(ctx context.Context, pairs []Pair, after, before time.Time) ([]LogEntry, error) {
 	if before.Before(after) {
 		return nil, errors.New("read the message log: the window ends before it begins")
 	}
 	first := after.Truncate(time.Second)
 	q := LogQuery{CreatedAfter: after.Add(-dayMargin), CreatedBefore: before.Add(dayMargin), PageSize: MaxPageSize}
+	wanted := make(map[Pair]bool, len(pairs))
+	for _, p := range pairs {
+		wanted[p] = true
+	}
 	var found []LogEntry
 	ids := map[string]bool{}
 	for e, err := range c.Logs(ctx, q, betweenPages) {
@@ -189,7 +197,7 @@ func (c *Client) OutboundBetween(ctx context.Context, from, to string, after, be
 			break
 		}
 		// While the log grows, an entry may be on two pages.
-		if e.Outbound() && e.From == from && e.To == to && !e.CreatedAt.Before(first) && !e.CreatedAt.After(before) && !ids[e.ID] {
+		if e.Outbound() && wanted[Pair{e.From, e.To}] && !e.CreatedAt.Before(first) && !e.CreatedAt.After(before) && !ids[e.ID] {
 			ids[e.ID] = true
 			found = append(found, e)
 		}

@@ -135,7 +135,7 @@ func TestOutboundBetween(t *testing.T) {
 		entry("never asked for", ours, theirs, "outbound", sec(-93)),
 	)
 	// Of the second of edge-early only the last 0.3 s lie in the window.
-	got, err := c.OutboundBetween(t.Context(), ours, theirs, sec(-2).Add(700*time.Millisecond), sec(2).Add(700*time.Millisecond))
+	got, err := c.OutboundBetween(t.Context(), []Pair{{ours, theirs}}, sec(-2).Add(700*time.Millisecond), sec(2).Add(700*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +152,7 @@ func TestOutboundBetween(t *testing.T) {
 	if s := (*asked)[0].Encode(); s != "created_after=2026-11-21&created_before=2026-11-25&page_size=1000" {
 		t.Errorf("asked for %s", s)
 	}
-	if _, err := c.OutboundBetween(t.Context(), ours, theirs, sec(1), sec(0)); err == nil {
+	if _, err := c.OutboundBetween(t.Context(), []Pair{{ours, theirs}}, sec(1), sec(0)); err == nil {
 		t.Error("an inverted window: got no error")
 	}
 }
@@ -165,7 +165,7 @@ func TestOutboundBetweenIsWholeOrFails(t *testing.T) {
 		lines = append(lines, entry("x", ours, "+12025550102", "outbound", noon))
 	}
 	c, asked := logServer(t, 1, lines...)
-	got, err := c.OutboundBetween(t.Context(), ours, theirs, noon.Add(-time.Second), noon)
+	got, err := c.OutboundBetween(t.Context(), []Pair{{ours, theirs}}, noon.Add(-time.Second), noon)
 	if !errors.Is(err, ErrIncomplete) || got != nil {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -173,11 +173,11 @@ func TestOutboundBetweenIsWholeOrFails(t *testing.T) {
 		t.Errorf("%d requests, want %d", len(*asked), betweenPages)
 	}
 	c, _ = logServer(t, 1, lines[:betweenPages]...)
-	if _, err := c.OutboundBetween(t.Context(), ours, theirs, noon.Add(-time.Second), noon); err != nil {
+	if _, err := c.OutboundBetween(t.Context(), []Pair{{ours, theirs}}, noon.Add(-time.Second), noon); err != nil {
 		t.Errorf("as many pages as allowed: got %v", err)
 	}
 	c, _ = logServer(t, 1, strings.Replace(lines[0], `"2026-11-23T12:00:00Z"`, "null", 1))
-	if _, err := c.OutboundBetween(t.Context(), ours, theirs, noon, noon); !errors.Is(err, ErrBadAnswer) {
+	if _, err := c.OutboundBetween(t.Context(), []Pair{{ours, theirs}}, noon, noon); !errors.Is(err, ErrBadAnswer) {
 		t.Errorf("an entry without a time: got %v", err)
 	}
 }

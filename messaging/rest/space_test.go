@@ -54,7 +54,7 @@ func TestAgainstSimulatedSpace(t *testing.T) {
 		third := send(theirs, "three")
 		time.Sleep(time.Minute)
 
-		got, err := c.OutboundBetween(ctx, ours, theirs, began, began.Add(2*time.Second))
+		got, err := c.OutboundBetween(ctx, []rest.Pair{{From: ours, To: theirs}}, began, began.Add(2*time.Second))
 		if err != nil || len(got) != 2 || got[0].ID != first.ID || got[1].ID != second.ID {
 			t.Errorf("the first two: got %+v, %v", got, err)
 		}
