@@ -76,6 +76,7 @@ type state struct {
 	next     int         // in texts
 	replied  time.Time   // when the last reply left
 	awaiting bool        // it left after the last inbound
+	before   turn        // replied and awaiting as they were without the last reply
 
 	inbound  string // the last one's text, normal
 	heard    time.Time
@@ -85,6 +86,12 @@ type state struct {
 	pauses   int // how many there were
 	until    time.Time
 	incident string // the rule that made the pause
+}
+
+// turn is whose turn it is to write, and since when.
+type turn struct {
+	replied  time.Time
+	awaiting bool
 }
 
 // New makes a Breaker.
@@ -177,8 +184,33 @@ func (b *Breaker) Reply(now time.Time, conv Conv, body string) Verdict {
 	s.replies = append(s.replies, now)
 	s.texts[s.next] = normal(body)
 	s.next = (s.next + 1) % len(s.texts)
+	s.before = turn{s.replied, s.awaiting}
 	s.replied, s.awaiting = now, true
 	return Verdict{OK: true}
+}
+
+// Cancel takes back a reply that was let go at that time and did not leave after all.
+func (b *Breaker) Cancel(at time.Time, conv Conv, body string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	e := b.states[conv]
+	if e == nil {
+		return
+	}
+	s := e.Value.(*state)
+	for i := len(s.replies) - 1; i >= 0; i-- {
+		if !s.replies[i].Equal(at) {
+			continue
+		}
+		s.replies = append(s.replies[:i], s.replies[i+1:]...)
+		if last := (s.next + len(s.texts) - 1) % len(s.texts); s.texts[last] == normal(body) {
+			s.texts[last], s.next = "", last
+		}
+		if s.replied.Equal(at) {
+			s.replied, s.awaiting = s.before.replied, s.before.awaiting && s.awaiting
+		}
+		return
+	}
 }
 
 // echo reports whether a text contains one of our last.

@@ -17,11 +17,11 @@ const duplicatesMost = 250_000
 // Duplicates remembers which text went to which number. Make one with [NewDuplicates]; it
 // may be used by many goroutines.
 type Duplicates struct {
-	window time.Duration
-	most   int
-	seed   maphash.Seed
+	most int
+	seed maphash.Seed
 
 	mu         sync.Mutex
+	window     time.Duration
 	young, old map[uint64]sent
 	turned     time.Time
 }
@@ -35,21 +35,31 @@ type sent struct {
 // NewDuplicates makes a Duplicates; a window of zero is DuplicateWindow, a negative one lets
 // everything through.
 func NewDuplicates(window time.Duration) *Duplicates {
+	d := &Duplicates{most: duplicatesMost, seed: maphash.MakeSeed(), young: map[uint64]sent{}}
+	d.SetWindow(window)
+	return d
+}
+
+// SetWindow changes the window, as NewDuplicates takes it. What is remembered stays; a
+// longer window is whole only after it has passed once.
+func (d *Duplicates) SetWindow(window time.Duration) {
 	if window == 0 {
 		window = DuplicateWindow
 	}
-	return &Duplicates{window: window, most: duplicatesMost, seed: maphash.MakeSeed(), young: map[uint64]sent{}}
+	d.mu.Lock()
+	d.window = window
+	d.mu.Unlock()
 }
 
 // Ask says whether a send that is no reply may leave; if it may, it is remembered. id names
 // the send: its further attempts are no duplicates of the first.
 func (d *Duplicates) Ask(now time.Time, id, to, body string) Verdict {
-	if d.window < 0 {
-		return Verdict{OK: true}
-	}
 	key, name := d.key(to, body), maphash.String(d.seed, id)
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.window < 0 {
+		return Verdict{OK: true}
+	}
 	if now.Sub(d.turned) >= d.window || len(d.young) >= d.most {
 		d.old, d.young, d.turned = d.young, map[uint64]sent{}, now
 	}

@@ -378,3 +378,60 @@ func BenchmarkInboundAndReply(b *testing.B) {
 		br.Reply(now, c, "We are open from 9 to 5 on all days but Sunday.")
 	}
 }
+
+// A reply that is taken back counts neither for the cap nor as one that was answered.
+func TestCancelTakesAReplyBack(t *testing.T) {
+	t.Parallel()
+	b := New(Config{})
+	now := start
+	for range 2 * MostReplies {
+		now = now.Add(10 * time.Millisecond)
+		if v := b.Reply(now, conv, "We're open from nine to five."); !v.OK {
+			t.Fatalf("%+v", v)
+		}
+		b.Cancel(now, conv, "We're open from nine to five.")
+	}
+	for i := range 2 * FastTurns { // nothing of ours was there to be answered, or echoed
+		now = now.Add(time.Second)
+		b.Inbound(now, conv, fmt.Sprint("We're open from nine to five. ", i))
+	}
+	if v := b.Reply(now, conv, "hello"); !v.OK {
+		t.Errorf("%+v", v)
+	}
+	b.Cancel(now.Add(time.Second), conv, "hello") // no such reply
+	if v, _ := talk(b, now, time.Second, 10, numbered("x"), numbered("y")); v >= 10 {
+		t.Error("a machine was answered after a cancel of nothing")
+	}
+	b.Cancel(now, Conv{"+12025550100", "+12025550199"}, "hello") // no such conversation
+}
+
+// A reply that left before one that was taken back still awaits its answer.
+func TestCancelKeepsTheTurn(t *testing.T) {
+	t.Parallel()
+	b := New(Config{})
+	now := start
+	for i := range FastTurns {
+		b.Reply(now, conv, fmt.Sprint("left ", i))
+		b.Reply(now.Add(time.Millisecond), conv, "stayed")
+		b.Cancel(now.Add(time.Millisecond), conv, "stayed")
+		now = now.Add(time.Second)
+		b.Inbound(now, conv, fmt.Sprint("answer ", i))
+	}
+	if v := b.Reply(now, conv, "once more"); v.Rule != "loop.turnaround" {
+		t.Errorf("got %+v, want a machine by its turnaround", v)
+	}
+}
+
+func TestSetWindow(t *testing.T) {
+	t.Parallel()
+	d := NewDuplicates(time.Minute)
+	d.Ask(start, "1", conv.Theirs, "x")
+	d.SetWindow(time.Hour)
+	if v := d.Ask(start.Add(2*time.Minute), "2", conv.Theirs, "x"); v.OK {
+		t.Error("the longer window is not in force")
+	}
+	d.SetWindow(-1)
+	if v := d.Ask(start.Add(2*time.Minute), "2", conv.Theirs, "x"); !v.OK {
+		t.Errorf("turned off: %+v", v)
+	}
+}

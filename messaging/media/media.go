@@ -141,10 +141,23 @@ func checkURL(raw string, class Class) error {
 		return errors.New("the URL has a user in it, which everybody on the way can read: use a signed URL instead")
 	}
 	if ext := strings.ToLower(path.Ext(u.Path)); slices.Contains(refused, ext) {
-		return fmt.Errorf("the platform does not take %s files: send JPEG, PNG, GIF, MP4, MP3, 3GP, text, vCard or calendar of %d bytes in all, or a link in the text",
-			ext, class.MostBytes())
+		return typeError(fmt.Sprintf("the platform does not take %s files: send JPEG, PNG, GIF, MP4, MP3, 3GP, text, vCard or calendar of %d bytes in all, or a link in the text",
+			ext, class.MostBytes()))
 	}
 	return nil
+}
+
+// typeError says that a medium is of a type that the platform does not take.
+type typeError string
+
+func (e typeError) Error() string { return string(e) }
+
+// RuleOf is the id of the rule that an error of Check is about.
+func RuleOf(err error) string {
+	if errors.As(err, new(typeError)) {
+		return "media.types"
+	}
+	return "media.urls"
 }
 
 // Item is a medium whose type and size are known.

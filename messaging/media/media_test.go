@@ -140,3 +140,17 @@ func BenchmarkCheck(b *testing.B) {
 		}
 	}
 }
+
+func TestRuleOf(t *testing.T) {
+	t.Parallel()
+	for url, want := range map[string]string{
+		"https://a.example/x.PDF": "media.types", "ftp://a.example/x.pdf": "media.urls", "https://u:p@a.example/x.png": "media.urls",
+	} {
+		if got := RuleOf(Check([]string{"https://a.example/1.png", url}, TenDLC)); got != want {
+			t.Errorf("%s: got %s, want %s", url, got, want)
+		}
+	}
+	if got := RuleOf(Check(nil, TenDLC)); got != "media.urls" {
+		t.Errorf("none: got %s", got)
+	}
+}

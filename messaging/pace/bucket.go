@@ -1,6 +1,9 @@
 package pace
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const (
 	// borrow is how far what is urgent may run ahead of the average rate.
@@ -152,6 +155,17 @@ func (b *bucket) untake(at int64, n int, urgent bool) {
 		}
 		return
 	}
+}
+
+// inherit takes over what left through another bucket, and which places that gave.
+func (b *bucket) inherit(old *bucket) {
+	if b == nil || old == nil {
+		return
+	}
+	limit, share, rate, per := b.limit, b.share, b.rate, b.per
+	*b = *old
+	b.limit, b.share, b.rate, b.per = limit, share, rate, per
+	b.log = slices.Clone(old.log)
 }
 
 // idle reports whether the bucket may be forgotten.

@@ -818,3 +818,70 @@ func BenchmarkReserveRefused(b *testing.B) {
 		p.Reserve(start, bulk(1))
 	}
 }
+
+// A change of limits forgets neither what was counted nor what left within a rate's window.
+func TestAdopt(t *testing.T) {
+	t.Parallel()
+	campaign := Campaign{ID: "C1", Brand: "B", Daily: 100, Numbers: []string{ours}, Tier: "A", Rate: Rate{600, time.Minute}}
+	l := Limits{Campaigns: []Campaign{campaign}, Number: Rate{10, time.Second}, Space: Rate{10, time.Second}, Budget: Budget{Messages: 50}}
+	old := newPacer(t, l)
+	now := start
+	for range 4 {
+		if v := old.Reserve(now, reply(1)); !v.OK {
+			t.Fatalf("%+v", v)
+		}
+		now = now.Add(time.Millisecond)
+	}
+	l.Classes = map[Class]Rate{TenDLC: {5, time.Second}}
+	l.Caps = []Cap{{Category: "reply", N: 1, Window: time.Hour}}
+	l.Campaigns[0].Rate = Rate{601, time.Minute}
+	p := newPacer(t, l)
+	p.Adopt(now, old)
+	if diff := cmp.Diff(old.Export(now), p.Export(now)); diff != "" {
+		t.Errorf("counted (-old +new):\n%s", diff)
+	}
+	for i, want := range []bool{true, false} { // the fifth of the new rate, and one too many
+		a := reply(1)
+		a.Category, a.To = "consent", theirs
+		if v := p.Reserve(now.Add(time.Duration(i)*time.Millisecond), a); v.OK != want {
+			t.Errorf("number %d: %+v", i+5, v)
+		}
+	}
+	// The old one goes on alone: nothing is shared.
+	if v := old.Reserve(now.Add(1500*time.Millisecond), reply(1)); !v.OK {
+		t.Errorf("the old one: %+v", v)
+	}
+	if got := len(p.Export(now)); got != len(old.Export(now)) {
+		t.Errorf("%d counters", got)
+	}
+
+	// A brand without a cap any more is not counted, one that is new begins with nothing.
+	none := newPacer(t, Limits{Daily: -1})
+	none.Adopt(now, old)
+	for _, c := range none.Export(now) {
+		if c.Scope == ScopeDaily {
+			t.Errorf("still counted: %+v", c)
+		}
+	}
+}
+
+// Export may take its time: sends go on meanwhile, and it sees one moment.
+func TestExportBesidesSends(t *testing.T) {
+	t.Parallel()
+	p := newPacer(t, Limits{Classes: map[Class]Rate{TenDLC: {}}, Daily: -1, Caps: []Cap{{Category: "marketing", N: 1000, Window: time.Hour}}})
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		a := bulk(1)
+		a.Category = "marketing"
+		for i := range 2000 {
+			at := start.Add(time.Duration(i) * time.Millisecond)
+			if p.Reserve(at, a).OK && i%3 == 0 {
+				p.Cancel(at, a)
+			}
+		}
+	})
+	for range 50 {
+		p.Export(start)
+	}
+	wg.Wait()
+}

@@ -47,6 +47,11 @@ func (r *recipients) times(now time.Time, to string) []uint32 {
 	if !ok {
 		ts = r.old[to]
 	}
+	return r.recent(now, ts)
+}
+
+// recent are those of the times that are within the window.
+func (r *recipients) recent(now time.Time, ts []uint32) []uint32 {
 	since := now.Add(-r.Window)
 	return slices.DeleteFunc(slices.Clone(ts), func(t uint32) bool { return !time.Unix(int64(t), 0).After(since) })
 }
@@ -77,8 +82,8 @@ func (r *recipients) add(now time.Time, to string) {
 func (r *recipients) remove(at time.Time, to string) {
 	for _, m := range []map[string][]uint32{r.young, r.old} {
 		if i := slices.Index(m[to], second(at)); i >= 0 {
-			m[to] = slices.Delete(m[to], i, i+1)
-			if len(m[to]) == 0 {
+			// A slice that is there is never changed: see Export.
+			if m[to] = slices.Concat(m[to][:i], m[to][i+1:]); len(m[to]) == 0 {
 				delete(m, to)
 			}
 			return

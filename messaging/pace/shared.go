@@ -62,14 +62,13 @@ func (p *Pacer) elsewhere(scope Scope, key string, since time.Time) int {
 // Export lists what this Pacer has counted and what still matters at that time, sorted. It
 // holds phone numbers: store it as carefully as the messages.
 func (p *Pacer) Export(now time.Time) []Counter {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	var cs []Counter
 	add := func(scope Scope, key string, start time.Time, n int) {
 		if n > 0 {
 			cs = append(cs, Counter{scope, key, start, n})
 		}
 	}
+	p.mu.Lock()
 	for _, brand := range slices.Sorted(maps.Keys(p.brands)) {
 		d := p.brandDay(now, brand)
 		add(ScopeDaily, brand, d.start, d.n)
@@ -77,19 +76,58 @@ func (p *Pacer) Export(now time.Time) []Counter {
 	p.budgetDay(now)
 	add(ScopeBudgetSegments, "", p.budget.start, p.budget.n)
 	add(ScopeBudgetMessages, "", p.budget.start, p.messages)
-	for _, r := range p.caps {
-		people := maps.Clone(r.old)
-		if people == nil {
-			people = map[string][]uint32{}
+	// The people may be many: what takes time is done without the lock, on copies.
+	type generations struct{ old, young map[string][]uint32 }
+	people := make([]generations, len(p.caps))
+	for i, r := range p.caps {
+		r.turn(now)
+		people[i] = generations{maps.Clone(r.old), maps.Clone(r.young)}
+	}
+	p.mu.Unlock()
+
+	for i, r := range p.caps {
+		all := people[i].old
+		if all == nil {
+			all = map[string][]uint32{}
 		}
-		maps.Copy(people, r.young)
-		for _, to := range slices.Sorted(maps.Keys(people)) {
-			for _, t := range r.times(now, to) {
+		maps.Copy(all, people[i].young)
+		for _, to := range slices.Sorted(maps.Keys(all)) {
+			for _, t := range r.recent(now, all[to]) {
 				add(ScopeFrequency, r.key(to), time.Unix(int64(t), 0), 1)
 			}
 		}
 	}
 	return cs
+}
+
+// Adopt takes over what another Pacer knows, for a change of limits while messages are being
+// sent: what it has counted, and what left through each rate that both keep, even if the
+// rate is another now. It is for a Pacer that has not been asked anything yet.
+func (p *Pacer) Adopt(now time.Time, old *Pacer) {
+	p.Import(now, old.Export(now))
+	old.mu.Lock()
+	defer old.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.divide()
+	for class, b := range p.classes {
+		b.inherit(old.classes[class])
+	}
+	p.space.inherit(old.space)
+	if p.limits.Number != (Rate{}) {
+		for n, b := range old.numbers {
+			p.number(now.UnixNano(), n).inherit(b)
+		}
+	}
+	for _, c := range p.all {
+		i := slices.IndexFunc(old.all, func(o *campaign) bool { return o.id == c.id })
+		if i < 0 {
+			continue
+		}
+		c.any.inherit(old.all[i].any)
+		c.sms.inherit(old.all[i].sms)
+		c.mms.inherit(old.all[i].mms)
+	}
 }
 
 // Import adds counters of an earlier Export, as after a restart. What is of another day, or
@@ -101,6 +139,9 @@ func (p *Pacer) Import(now time.Time, cs []Counter) {
 	for _, c := range cs {
 		switch c.Scope {
 		case ScopeDaily:
+			if !p.capped(c.Key) {
+				continue
+			}
 			if d := p.brandDay(now, c.Key); d.start.Equal(c.Start) {
 				d.n += c.N
 			}
@@ -116,6 +157,12 @@ func (p *Pacer) Import(now time.Time, cs []Counter) {
 			p.importSent(now, c)
 		}
 	}
+}
+
+// capped reports whether there is a brand of that name with a daily cap.
+func (p *Pacer) capped(brand string) bool {
+	return brand == "" && p.limits.Daily > 0 ||
+		slices.ContainsFunc(p.all, func(c *campaign) bool { return c.brand == brand && c.daily > 0 })
 }
 
 func (p *Pacer) importSent(now time.Time, c Counter) {

@@ -41,6 +41,11 @@ type Config struct {
 	Preset Preset // Conservative
 	Ported Ported // PortedTrust
 
+	// UnknownZone is the IANA name of the zone in which people are held to be whose number
+	// tells nothing, such as those of toll-free numbers. Empty means all zones of the fifty
+	// states at once.
+	UnknownZone string
+
 	// Week is when the custom preset allows messages, and States the weeks of some states
 	// instead, by postal abbreviation (FL, CA-ON).
 	Week   Week
@@ -148,6 +153,11 @@ func New(cfg Config) (*Hours, error) {
 	}
 	if cfg.Ported != PortedTrust && cfg.Ported != PortedStrict {
 		return nil, fmt.Errorf("quiet hours: ported is %q: use %s or %s", cfg.Ported, PortedTrust, PortedStrict)
+	}
+	if cfg.UnknownZone != "" {
+		if _, err := Location(cfg.UnknownZone); err != nil {
+			return nil, fmt.Errorf("quiet hours: %w", err)
+		}
 	}
 	if err := checkWeek("the windows", cfg.Week); err != nil {
 		return nil, err
@@ -295,6 +305,8 @@ func (h *Hours) resolve(to Recipient, area, country int) []place {
 		return ps
 	case country != 0:
 		return g.countries[country].places()
+	case h.cfg.UnknownZone != "":
+		return h.inZone(h.cfg.UnknownZone, nil, 0)
 	}
 	return g.all(inStates)
 }

@@ -460,3 +460,24 @@ func TestCachesAreBounded(t *testing.T) {
 		t.Errorf("after the caches were emptied: got %+v", v)
 	}
 }
+
+func TestUnknownZone(t *testing.T) {
+	t.Parallel()
+	h := mustNew(t, Config{UnknownZone: "America/New_York"})
+	morning := time.Date(2026, 11, 23, 14, 30, 0, 0, time.UTC) // 9:30 in New York, 6:30 in Los Angeles
+	for number, want := range map[string]bool{
+		"":             true,  // tells nothing
+		"+18335550123": true,  // toll-free: tells nothing
+		"+12135550123": false, // Los Angeles
+	} {
+		if v := h.Ask(morning, Notification, Recipient{Number: number}); v.Allowed != want {
+			t.Errorf("%q: %+v, want %v", number, v, want)
+		}
+	}
+	if v := mustNew(t, Config{}).Ask(morning, Notification, Recipient{}); v.Allowed {
+		t.Error("without a zone, the states in the west were forgotten")
+	}
+	if _, err := New(Config{UnknownZone: "Mars/Phobos"}); err == nil || !strings.Contains(err.Error(), "Mars/Phobos") {
+		t.Errorf("an unknown zone: %v", err)
+	}
+}
