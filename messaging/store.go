@@ -14,8 +14,8 @@ import (
 type Store interface {
 	// Commit applies the whole batch in one transaction and returns nil once it is as
 	// durable as the store can make it; on an error nothing of it is applied. It fills the
-	// result fields of every operation. Operations apply in the order Appends, Settles,
-	// Enqueues, Claims, Reports, Revives; within a slice, in order. A retried batch (same ID, after
+	// result fields of every operation. Operations apply in the order Appends, Consents,
+	// Settles, Enqueues, Claims, Reports, Revives; within a slice, in order. A retried batch (same ID, after
 	// an error that may have hidden a successful commit) must recognise its own rows and
 	// report them as it did, or would have done, the first time.
 	//
@@ -66,11 +66,13 @@ type Batch struct {
 	Claims   []*Claim
 	Reports  []*Report
 	Revives  []*Revive
+	// Consents are changes that come with no event.
+	Consents []*ConsentChange
 }
 
 // Len is the number of operations.
 func (b *Batch) Len() int {
-	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives)
+	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives) + len(b.Consents)
 }
 
 // Append journals one event.
@@ -79,6 +81,10 @@ type Append struct {
 	// Outcome is set when the chain ran before the append: the event is written once, in
 	// its final state, and the outcome's sends only if the event is fresh.
 	Outcome *Outcome
+	// Consents are what the event says about consent by itself, before any handler. They are
+	// applied first, if the event is fresh; the Outcome's sends are inserted only if one of
+	// them changed something or says Again.
+	Consents []*ConsentChange
 	// Redeliver, for a KindState event that says failed or undelivered, asks for another try
 	// at the same send; see [Redelivery].
 	Redeliver *Redelivery
@@ -130,12 +136,14 @@ func (f Fate) String() string {
 
 // Outcome is what a run of the chain decided.
 type Outcome struct {
-	Fate    Fate
-	Sends   []*Outgoing // inserted in the same transaction; empty unless Done
-	RetryAt time.Time
-	Attempt int    // runs so far that count
-	Err     string // why, for FateRetry and FateDead; holds no personal data
-	Handler string // which handler decided, for explain; may be empty
+	Fate  Fate
+	Sends []*Outgoing // inserted in the same transaction; empty unless Done
+	// Consents are changes that the chain decided, applied in the same transaction.
+	Consents []*ConsentChange
+	RetryAt  time.Time
+	Attempt  int    // runs so far that count
+	Err      string // why, for FateRetry and FateDead; holds no personal data
+	Handler  string // which handler decided, for explain; may be empty
 }
 
 // Outgoing is a send as it is inserted.
@@ -152,6 +160,10 @@ type Outgoing struct {
 	// the send was inserted queued and without Attempt, for that one to find. The caller
 	// forgets it.
 	Unheld bool
+	// Overruled is a result of a shared store: its ledger says that the send must not leave
+	// (see ConsentVerdict), although the caller did not know. It was inserted without
+	// Attempt, and Status, Reason and NotBefore are what the store wrote.
+	Overruled bool
 }
 
 // Settle completes, retries or buries a journaled event.
@@ -178,6 +190,9 @@ type Claim struct {
 	NotBefore time.Time
 
 	Granted bool // result: false if the send was not queued any more
+	// Overruled is a result of a shared store, as for Outgoing: no attempt was opened, and
+	// Attempt is nil, and Status, Reason and NotBefore are what the store wrote instead.
+	Overruled bool
 }
 
 // Report records what became of an attempt, and what its send does next.

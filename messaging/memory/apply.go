@@ -23,6 +23,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	ev.Seq = s.seq
 	a.Fresh = true
 	e := s.newEvent(ev, now)
+	sends := s.ledger.changeAll(a.Consents, now)
 	if ev.Kind == messaging.KindState {
 		if a.Merge = s.arrived(ev, now); a.Merge != nil {
 			e.ref = a.Merge.Ref
@@ -44,8 +45,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 		s.pushEvent(e)
 		return
 	}
-	s.insertAll(e, a.Outcome)
-	s.bury(e, now)
+	s.end(e, a.Outcome, sends, now)
 }
 
 // decided records what a run of the chain decided.
@@ -69,14 +69,22 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) {
 		return
 	}
 	s.dropEvent(e)
-	s.insertAll(e, x.Outcome)
+	s.end(e, x.Outcome, true, now)
+}
+
+// end ends an event: what an outcome that ended it well decided happens.
+func (s *Store) end(e *event, o *messaging.Outcome, sends bool, now time.Time) {
+	if o.Fate == messaging.FateDone {
+		s.ledger.changeAll(o.Consents, now)
+	}
+	s.insertAll(e, o, sends)
 	s.bury(e, now)
 }
 
-// insertAll inserts the sends of an outcome that ended its event well.
-func (s *Store) insertAll(e *event, o *messaging.Outcome) {
+// insertAll inserts the sends of an outcome that ended its event well, if they are wanted.
+func (s *Store) insertAll(e *event, o *messaging.Outcome, wanted bool) {
 	e.sends = e.sends[:0]
-	if o.Fate != messaging.FateDone {
+	if o.Fate != messaging.FateDone || !wanted {
 		notInserted(o.Sends)
 		return
 	}

@@ -89,6 +89,8 @@ type Store struct {
 	early      *ring // states that overtook their report, by message id
 	earlyState []earlyState
 
+	ledger ledger
+
 	now  time.Time              // of the last batch
 	ids  map[uuid.UUID]struct{} // scratch: ids that the batch brings
 	last answers
@@ -162,6 +164,7 @@ func (s *Store) Commit(ctx context.Context, b *messaging.Batch) error {
 	for _, a := range b.Appends {
 		s.append(a, b.Now)
 	}
+	s.ledger.changeAll(b.Consents, b.Now)
 	for _, x := range b.Settles {
 		s.settle(x, b.Now)
 	}

@@ -38,6 +38,8 @@ var (
 	_ messaging.Store   = (*FaultyStore)(nil)
 	_ messaging.Archive = (*FaultyStore)(nil)
 	_ messaging.Sharer  = (*FaultyStore)(nil)
+
+	_ messaging.ConsentLedger = (*FaultyStore)(nil)
 )
 
 // Faulty wraps a store. Until it is told otherwise it does what the store does.

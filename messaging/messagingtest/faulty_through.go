@@ -86,3 +86,38 @@ func (f *FaultyStore) Watch(ctx context.Context, owner uuid.UUID, told func()) e
 	}
 	return s.Watch(ctx, owner, told)
 }
+
+// ledger is the wrapped store, if it has a ledger of consent.
+func (f *FaultyStore) ledger() (messaging.ConsentLedger, error) {
+	if l, ok := f.store.(messaging.ConsentLedger); ok {
+		return l, nil
+	}
+	return nil, fmt.Errorf("messagingtest: %T is no messaging.ConsentLedger", f.store)
+}
+
+// Consents implements messaging.ConsentLedger.
+func (f *FaultyStore) Consents(ctx context.Context, after int64, limit int) ([]messaging.ConsentState, error) {
+	l, err := f.ledger()
+	if err != nil {
+		return nil, err
+	}
+	return l.Consents(ctx, after, limit)
+}
+
+// ConsentOf implements messaging.ConsentLedger.
+func (f *FaultyStore) ConsentOf(ctx context.Context, numbers ...messaging.Number) ([]messaging.ConsentState, error) {
+	l, err := f.ledger()
+	if err != nil {
+		return nil, err
+	}
+	return l.ConsentOf(ctx, numbers...)
+}
+
+// Entries implements messaging.ConsentLedger.
+func (f *FaultyStore) Entries(ctx context.Context, q messaging.LedgerQuery) ([]messaging.ConsentEntry, error) {
+	l, err := f.ledger()
+	if err != nil {
+		return nil, err
+	}
+	return l.Entries(ctx, q)
+}
