@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"io"
 	"io/fs"
 
 	"github.com/jackc/pgx/v5"
@@ -34,3 +35,11 @@ func Build(ctx context.Context, name string, version int64) error {
 	_, err = p.UpTo(ctx, version)
 	return err
 }
+
+// Examine is Verify of what a transaction sees.
+func Examine(ctx context.Context, tx pgx.Tx, w io.Writer) error {
+	return examine(ctx, tx, "the test", w)
+}
+
+// Indexes are those that Verify looks for.
+var Indexes = indexes

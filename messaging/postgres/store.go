@@ -57,8 +57,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Store implements messaging.Store, messaging.Sharer and messaging.Archive in a PostgreSQL
-// database. Its methods may be called concurrently; commits wait for each other.
+// Store implements messaging.Store, messaging.Sharer, messaging.Archive and
+// messaging.Verifier in a PostgreSQL database. Its methods may be called concurrently; commits wait for each other.
 type Store struct {
 	cfg  Config
 	conf *pgx.ConnConfig // of the connections that commit and listen
@@ -80,9 +80,10 @@ type Store struct {
 }
 
 var (
-	_ messaging.Store   = (*Store)(nil)
-	_ messaging.Sharer  = (*Store)(nil)
-	_ messaging.Archive = (*Store)(nil)
+	_ messaging.Store    = (*Store)(nil)
+	_ messaging.Sharer   = (*Store)(nil)
+	_ messaging.Archive  = (*Store)(nil)
+	_ messaging.Verifier = (*Store)(nil)
 )
 
 // committingParams settle how the statements of a commit are planned. Each finds a bounded
@@ -99,23 +100,13 @@ const connectTimeout = 10 * time.Second
 // password.
 func Open(ctx context.Context, name string, cfg Config) (*Store, error) {
 	cfg = cfg.withDefaults()
-	pc, err := pgxpool.ParseConfig(name)
+	pc, err := parse(name)
 	if err != nil {
-		return nil, errors.New("postgres: the store's URL cannot be read; write postgres://user:password@host:5432/database")
+		return nil, err
 	}
 	where := place(pc.ConnConfig)
 	pc.MaxConns = int32(cfg.Readers)
 	pc.MinConns = 0
-	pc.ConnConfig.ConnectTimeout = connectTimeout
-	p := pc.ConnConfig.RuntimeParams
-	if p["application_name"] == "" {
-		p["application_name"] = "signpost"
-	}
-	// A server, database or role that is set to lose commits must not weaken the promise.
-	p["synchronous_commit"] = "on"
-	p["idle_in_transaction_session_timeout"] = "60000"
-	p["lock_timeout"] = "10000"
-	p["jit"] = "off" // no query of ours is worth compiling
 	committing := pc.ConnConfig.Copy()
 	for name, value := range committingParams {
 		committing.RuntimeParams[name] = value
@@ -136,6 +127,25 @@ func Open(ctx context.Context, name string, cfg Config) (*Store, error) {
 		return nil, fmt.Errorf("postgres: open %s: %w; check that the server runs, that the database exists and that the user may create tables in it", where, err)
 	}
 	return s, nil
+}
+
+// parse reads the store's URL and settles what every connection has in common.
+func parse(name string) (*pgxpool.Config, error) {
+	pc, err := pgxpool.ParseConfig(name)
+	if err != nil {
+		return nil, errors.New("postgres: the store's URL cannot be read; write postgres://user:password@host:5432/database")
+	}
+	pc.ConnConfig.ConnectTimeout = connectTimeout
+	p := pc.ConnConfig.RuntimeParams
+	if p["application_name"] == "" {
+		p["application_name"] = "signpost"
+	}
+	// A server, database or role that is set to lose commits must not weaken the promise.
+	p["synchronous_commit"] = "on"
+	p["idle_in_transaction_session_timeout"] = "60000"
+	p["lock_timeout"] = "10000"
+	p["jit"] = "off" // no query of ours is worth compiling
+	return pc, nil
 }
 
 // place is the URL without what must not be shown.

@@ -3,6 +3,7 @@ package postgres_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"net/url"
 	"os"
 	"strings"
@@ -140,7 +141,12 @@ type tenant struct {
 func (s *tenant) Close() error {
 	err := s.Store.Close()
 	if !s.keep {
-		s.once.Do(func() { s.at.giveBack(s.t) })
+		s.once.Do(func() {
+			if verr := postgres.Verify(context.Background(), s.at.url, io.Discard); verr != nil {
+				s.t.Errorf("what the test leaves: %v", verr)
+			}
+			s.at.giveBack(s.t)
+		})
 	}
 	return err
 }
