@@ -130,9 +130,6 @@ var promotions = []string{
 	"percent off", "oferta", "ofertas", "descuento", "descuentos", "cupon", "compre", "promocion", "gratis", "rabais", "solde", "soldes", "offre", "offres", "gratuit", "achetez", "reduction",
 }
 
-// ending are words before a promotion that is not promoted: "no more offers".
-var ending = set("no any more further future our these such otras otros mas ningun ninguna nuestras d'autres plus aucun aucune de nos marketing")
-
 // promotion finds what sells; -1 if nothing does.
 func (s *subject) promotion() int {
 	for i := range s.words {
@@ -140,10 +137,21 @@ func (s *subject) promotion() int {
 			return i
 		}
 		for _, p := range promotions {
-			if s.at(i, strings.Fields(p)) > 0 && (i == 0 || !ending[s.words[i-1].norm]) {
+			if s.at(i, strings.Fields(p)) > 0 && !s.denied(i) {
 				return i
 			}
 		}
 	}
 	return -1
+}
+
+// denied tells whether the sentence says, before the word at i, that something does not come
+// any more: "no more offers".
+func (s *subject) denied(i int) bool {
+	for k := i - 1; k >= 0 && s.words[k].sentence == s.words[i].sentence; k-- {
+		if negations[s.words[k].norm] || clearVerbs[s.words[k].norm] || s.words[k].norm == "further" {
+			return true
+		}
+	}
+	return false
 }

@@ -54,11 +54,13 @@ var (
 	// clear verbs end messages unless something else is named.
 	clearVerbs = set(`unsubscribe unsubscribed unsubscribing opt optout stop stopping quit discontinue unenroll
 		desuscribirse desuscribir suscripcion baja dejar salir detener
-		desabonner desinscrire cesser arreter retirer desabonnement`)
+		desabonner desinscrire cesser arreter desabonnement`)
 	// vague verbs may end anything.
-	vagueVerbs = set(`cancel end remove removed leave exit withdraw revoke off avoid decline no not don't dont without fewer
-		cancelar terminar finalizar parar borrar eliminar no
-		annuler terminer quitter finir mettre sans ne plus`)
+	vagueVerbs = set(`cancel end remove removed leave exit withdraw revoke off
+		cancelar terminar finalizar parar borrar eliminar
+		annuler terminer quitter retirer finir mettre`)
+	// negations end messages if messages are named.
+	negations = set("no not don't dont never without fewer avoid decline ne plus sans aucun aucune sin")
 	// messages are what an opt-out ends.
 	messages = set(`texts text message messages messaging msg msgs sms alert alerts notification notifications reminder reminders
 		update updates subscription receiving mailings newsletter list marketing promotions promos offers
@@ -245,10 +247,10 @@ func (s *subject) isRight(i int, p protectedPhrase, list []instruction) bool {
 	if !given {
 		return isEvident || p.words[0] == "opt" || len(p.words) > 1
 	}
-	ends := has(purpose, clearVerbs) || has(purpose, vagueVerbs) || strings.Contains(strings.Join(purpose, " "), "no more")
+	ends := has(purpose, clearVerbs) || has(purpose, vagueVerbs)
 	switch {
 	case has(purpose, messages):
-		return ends
+		return ends || has(purpose, negations)
 	case has(purpose, others):
 		return false
 	case has(purpose, clearVerbs):
