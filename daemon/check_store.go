@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 
+	"github.com/signpost-sms/signpost/messaging/postgres"
 	"github.com/signpost-sms/signpost/messaging/sqlite"
 )
 
@@ -22,26 +23,26 @@ type examined struct {
 	Error string   `json:"error,omitempty"`
 }
 
-// checkStore examines a journal that no daemon has open.
+// journal is one that can be examined.
+type journal struct {
+	name   string // without a password
+	verify func(ctx context.Context, w io.Writer) error
+}
+
+// checkStore examines a journal: a file that no daemon has open, or a database.
 func (c *cli) checkStore(ctx context.Context, name string) error {
-	path, err := c.storePath(name)
+	j, err := c.journal(name)
 	if err != nil {
 		return err
-	}
-	switch st, err := os.Stat(path); {
-	case err != nil:
-		return exitf(ExitConfig, "there is no journal to examine: %w; name it with --store=PATH, or the configuration with --config", err)
-	case !st.Mode().IsRegular():
-		return exitf(ExitConfig, "%s is not a file; name the database itself with --store=PATH", path)
 	}
 	var said bytes.Buffer
 	out := io.Writer(&said)
 	if !c.asJSON {
 		out = c.out
 	}
-	err = sqlite.Verify(ctx, path, out)
+	err = j.verify(ctx, out)
 	if c.asJSON {
-		x := examined{Store: path, Sound: err == nil, Lines: strings.FieldsFunc(said.String(), func(r rune) bool { return r == '\n' })}
+		x := examined{Store: j.name, Sound: err == nil, Lines: strings.FieldsFunc(said.String(), func(r rune) bool { return r == '\n' })}
 		if x.Lines == nil {
 			x.Lines = []string{}
 		}
@@ -54,12 +55,12 @@ func (c *cli) checkStore(ctx context.Context, name string) error {
 	}
 	switch {
 	case err == nil && !c.asJSON:
-		c.printf("%s: sound\n", path)
+		c.printf("%s: sound\n", j.name)
 		return nil
 	case err == nil:
 		return nil
 	}
-	code := ExitConfig // in use, unreadable, another program's
+	code := ExitConfig // in use, out of reach, another program's
 	switch text := err.Error(); {
 	case strings.Contains(text, "is damaged"):
 		code = ExitFindings
@@ -72,24 +73,36 @@ func (c *cli) checkStore(ctx context.Context, name string) error {
 	return withExit(code, err)
 }
 
-// storePath is the file to examine.
-func (c *cli) storePath(name string) (string, error) {
+// journal finds the journal to examine.
+func (c *cli) journal(name string) (*journal, error) {
 	if name == configuredStore {
 		cfg, err := c.load(Source{ContextsInCode: true, NoCredentials: true})
 		if err != nil {
-			return "", err
+			return nil, err
 		}
 		name = cfg.Store.Reveal()
 	}
 	url := StoreURL(name)
 	switch scheme := url.Scheme(); {
 	case !strings.Contains(name, ":"):
-		return name, nil
+		return fileJournal(name)
 	case scheme == "sqlite" && sqlitePath(url) != "":
-		return sqlitePath(url), nil
+		return fileJournal(sqlitePath(url))
+	case scheme == "postgres" || scheme == "postgresql":
+		return &journal{url.String(), func(ctx context.Context, w io.Writer) error { return postgres.Verify(ctx, url.Reveal(), w) }}, nil
 	case scheme == "memory":
-		return "", exitf(ExitConfig, "the store is memory:, and there is no file to examine")
+		return nil, exitf(ExitConfig, "the store is memory:, and there is no file to examine")
 	default:
-		return "", exitf(ExitConfig, "only a journal of sqlite: can be examined, and this is %s; ask your database", url)
+		return nil, exitf(ExitConfig, "only a journal of sqlite: or postgres: can be examined, and this is %s", url)
 	}
+}
+
+func fileJournal(path string) (*journal, error) {
+	switch st, err := os.Stat(path); {
+	case err != nil:
+		return nil, exitf(ExitConfig, "there is no journal to examine: %w; name it with --store=PATH, or the configuration with --config", err)
+	case !st.Mode().IsRegular():
+		return nil, exitf(ExitConfig, "%s is not a file; name the database itself with --store=PATH", path)
+	}
+	return &journal{path, func(ctx context.Context, w io.Writer) error { return sqlite.Verify(ctx, path, w) }}, nil
 }

@@ -21,8 +21,9 @@ func (c *cli) checkCommand() *cobra.Command {
 		Long: `Check the configuration and print everything that was found, one a line, as
 FILE:LINE:COL: rule: message; mend.
 With --store the journal is examined instead: that of the configuration, or with
---store=PATH another file, such as a backup. Nothing is changed, and a journal that a
-daemon has open is not touched: back it up and examine the copy.
+--store=PATH another file, such as a backup, or with --store=postgres://... a database.
+Nothing is changed. A file that a daemon has open is not touched: back it up and examine
+the copy. A database may be in use.
 
 Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is damaged,
 78 unusable, or there is no journal to examine.`,
@@ -65,7 +66,7 @@ Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is 
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&store, "store", "", "examine the journal: that of the configuration, or --store=PATH")
+	cmd.Flags().StringVar(&store, "store", "", "examine the journal: that of the configuration, or --store=PATH, or --store=postgres://...")
 	cmd.Flags().Lookup("store").NoOptDefVal = configuredStore
 	c.jsonFlag(cmd)
 	return cmd

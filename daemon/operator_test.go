@@ -253,7 +253,7 @@ func TestOperatorKeepsTheJournal(t *testing.T) {
 	o.run(t, ExitConfig, "no such file", "check", "--store="+filepath.Join(o.dir, "nowhere.db"))
 	o.run(t, ExitConfig, "not a file", "check", "--store="+o.dir)
 	o.run(t, ExitConfig, "no file to examine", "check", "--store=memory:")
-	o.run(t, ExitConfig, "ask your database", "check", "--store=postgres://host/name")
+	o.run(t, ExitConfig, "only a journal of sqlite: or postgres:", "check", "--store=mysql://host/name")
 }
 
 // waitUntil asks until it is so.
