@@ -31,7 +31,7 @@ var sectors = []sector{
 			"cerveza", "cervezas", "vinos", "licores", "cocteles", "biere", "bieres", "vins", "cocktail hour",
 		},
 		except: []string{
-			"root beer", "ginger beer", "non alcoholic beer", "wine vinegar", "wine country", "shrimp cocktail", "fruit cocktail",
+			"root beer", "ginger beer", "non alcoholic beer", "wine vinegar", "wine country", "wine red", "wine glass", "wine glasses", "cocktail dress", "cocktail dresses", "cocktail attire", "cocktail napkins", "shrimp cocktail", "fruit cocktail",
 			"beer cheese", "beer battered", "fruits cocktail", "champagne ave", "champagne street", "champagne color",
 		},
 		unless: []string{"sober", "sobriety", "recovery", "alcohol free"},
@@ -44,7 +44,7 @@ var sectors = []sector{
 		},
 		except: []string{
 			"glue gun", "glue guns", "nail gun", "heat gun", "spray gun", "massage gun", "massage guns", "water gun", "water guns", "staple gun", "top gun", "nerf gun", "nerf guns",
-			"caulking gun", "pistolas de agua", "pistolas de silicona", "gun metal", "tattoo gun", "radar gun",
+			"caulking gun", "guns n", "gun shy", "jump the gun", "pistolas de agua", "pistolas de silicona", "gun metal", "tattoo gun", "radar gun",
 		},
 	},
 	{

@@ -65,6 +65,10 @@ func TestProtectedReplies(t *testing.T) {
 		"Reply CANCEL if you can't make it":                                        "CANCEL",
 		"Reply Y to confirm, N to decline, or STOP ALL to cancel the whole series": "STOP ALL",
 
+		"You may cancel your visit by texting CANCEL to this number": "CANCEL",
+		"Textez ARRET au 12345 pour annuler la commande":             "ARRET",
+		"Reply STOP if your child does not come":                     "STOP",
+
 		"Reply STOP to unsubscribe":           "",
 		"Reply STOP to cancel, HELP for help": "",
 		"Text STOP to 40404 to end":           "",
@@ -181,6 +185,8 @@ func TestTexts(t *testing.T) {
 		{Notification, "Joe's Pizza: your order is ready. Reply STOP to opt out.", joe, ""},
 		{Notification, "Your order is ready. STOP to end.", joe, missingBrand},
 		{Marketing, "Joe's Pizza: two for one. Never stop eating.", joe, missingOptOut},
+		{Marketing, "Joe's Pizza: two for one. Stop2End", joe, ""},
+		{Template, "Your cocktail dress is ready for Guns N' Roses", joe, ""},
 		{Marketing, "Joe's Pizza: beer night. STOP to end.", joe, shaft},
 		{Template, "Root beer floats are back", joe, ""},
 		{Template, "Poker night on Friday", joe, barredSector},

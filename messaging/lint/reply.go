@@ -32,9 +32,9 @@ var protectedPhrases = func() (all []protectedPhrase) {
 // The vocabulary of instructions, in English, Spanish and French, in normal form.
 var (
 	// askers ask for a text.
-	askers = set(`reply replying respond answer text txt send type write say message
-		responda responde responder respondan conteste contesta contestar envie envia enviar escriba escribe escribir mande manda mandar
-		repondez reponds repondre envoyez envoie envoyer textez tapez ecrivez ecrire`)
+	askers = set(`reply replying respond responding answer answering text texting txt send sending type typing write writing say message
+		responda responde responder respondan conteste contesta contestar envie envia enviar escriba escribe escribir mande manda mandar respondiendo enviando contestando mandando
+		repondez reponds repondre envoyez envoie envoyer textez tapez ecrivez ecrire repondant envoyant textant`)
 	// fillers may stand between an asker and the word to send.
 	fillers = set(`with back by either just only the word words us keyword a simply please in to this message text number
 		con la las palabra palabras simplemente al el este mensaje de vuelta por favor
@@ -45,9 +45,9 @@ var (
 	markers = set("to 2 for if when in para por si cuando pour afin quand")
 	// adverbs may stand between a word and what it is for.
 	adverbs = set(`anytime now today please at any time here back or later
-		en cualquier momento ahora aqui a tout moment maintenant ici`)
+		en cualquier momento ahora aqui al a tout moment maintenant ici au`)
 	// addressees follow a marker that begins no purpose: "STOP to this number", "STOP to us".
-	addressees = set("this our the that us me your number message text este nuestro nuestra al ce notre cet")
+	addressees = set("this our the that us me your number message text")
 
 	// evident are opt-out words that nobody takes for anything else.
 	evident = set("stop stopall unsubscribe optout arret td")
@@ -278,9 +278,9 @@ func (s *subject) purpose(i, n int) (words []string, given bool) {
 			return s.clause(next), true
 		case endsClause(w.gap):
 			return s.before(i)
-		case adverbs[w.norm] && !markers[w.norm]:
+		case adverbs[w.norm] && !markers[w.norm], isNumber(w.norm):
 			next++
-		case markers[w.norm] && s.addressed(next) > 0:
+		case w.norm == "to" && s.addressed(next) > 0:
 			next += s.addressed(next)
 		case markers[w.norm]:
 			return s.clause(next + 1), true
@@ -357,6 +357,9 @@ func (s *subject) optsOut() bool {
 		}
 	}
 	for i, w := range s.words {
+		if strings.HasPrefix(w.norm, "stop2") { // STOP2END, written to save room
+			return true
+		}
 		if p, ok := s.protectedAt(i); ok && w.caps && p.kind == consent.Stop && evident[p.words[0]] && !s.misused(i) {
 			return true
 		}
