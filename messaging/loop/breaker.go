@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 	"unicode"
+	"unicode/utf8"
 )
 
 // The reasons of refusals; they are stable, and a metric's labels.
@@ -245,14 +246,24 @@ const longestText = 160
 
 // normal is a text without case and space, cut off where it is long.
 func normal(text string) string {
-	var b strings.Builder
+	var buf [longestText + utf8.UTFMax]byte
+	b := buf[:0]
 	for _, r := range text {
-		if unicode.IsSpace(r) {
+		switch {
+		case r == ' ' || r >= '\t' && r <= '\r':
 			continue
+		case 'A' <= r && r <= 'Z':
+			b = append(b, byte(r)+'a'-'A')
+		case r < utf8.RuneSelf:
+			b = append(b, byte(r))
+		case unicode.IsSpace(r):
+			continue
+		default:
+			b = utf8.AppendRune(b, unicode.ToLower(r))
 		}
-		if b.WriteRune(unicode.ToLower(r)); b.Len() >= longestText {
+		if len(b) >= longestText {
 			break
 		}
 	}
-	return b.String()
+	return string(b)
 }

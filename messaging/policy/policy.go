@@ -137,18 +137,30 @@ func (p *Policy) build(cfg Config) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	st.sheet = rules.Sheet(rules.InForce{Quiet: st.quiet, Pace: whole, Geo: st.geo})
-	if cfg.LimitsOff {
-		// Nothing is left of the loop breaker, and of the rates only words about no limit.
-		st.sheet = slices.DeleteFunc(st.sheet, func(e rules.Entry) bool {
-			return e.Topic == rules.Loop && e.ID != loop.DuplicateContent || e.Topic == rules.Pace && isClassRate(e.ID)
-		})
-	}
+	st.sheet = sheet(&cfg, rules.InForce{Quiet: st.quiet, Pace: whole, Geo: st.geo})
 	st.pacer = whole
 	if replicas > 1 {
 		st.pacer, err = pace.New(divided(limits, replicas), part(1/float64(replicas)))
 	}
 	return st, err
+}
+
+// sheet lists what is in force.
+func sheet(cfg *Config, in rules.InForce) rules.List {
+	list := slices.DeleteFunc(rules.Sheet(in), func(e rules.Entry) bool {
+		switch {
+		case e.ID == loop.DuplicateContent:
+			return cfg.Duplicates < 0
+		case e.Topic == rules.Loop:
+			return cfg.LimitsOff
+		}
+		return cfg.LimitsOff && isClassRate(e.ID) // only words about no limit are left
+	})
+	if w := cfg.Duplicates; w > 0 && w != loop.DuplicateWindow {
+		i := slices.IndexFunc(list, func(e rules.Entry) bool { return e.ID == loop.DuplicateContent })
+		list[i].Text, list[i].Source = loop.DuplicateText(w), "the operator's configuration"
+	}
+	return list
 }
 
 // lifted are limits without what Config.LimitsOff lifts.
