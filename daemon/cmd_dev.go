@@ -42,7 +42,7 @@ func (c *cli) devCommand() *cobra.Command {
 		Short: "Try it out: a simulated space, the daemon and a telephone in this terminal",
 		Long: `Run a simulated Relay space, the daemon and a telephone in one process. No account, no
 network, nothing is stored. It answers with your configuration, if there is one, else with
-a small built-in one of the contexts support, sales and billing.
+a small built-in one of the contexts support, sales and billing. sending.limits is off.
 
 In a terminal it is a telephone: Tab changes the context that is texted. Otherwise it reads
 lines and prints what comes back, and ends when everything has been answered:
@@ -167,6 +167,7 @@ func (c *cli) loadDev(relayURL string) (Config, error) {
 		"store":               "memory:",
 		"http.listen":         "",
 		"http.token":          simToken,
+		"sending.limits":      "off", // a script that types is no loop of machines
 	}
 	cfg, err := c.load(src)
 	if err != nil {

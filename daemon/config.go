@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/loop"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -31,6 +32,7 @@ type Config struct {
 	Contexts   map[string]ContextConfig `yaml:"contexts" reload:"yes"`         // by name: opaque, case-sensitive
 	Handling   HandlingConfig           `yaml:"handling"`
 	Sending    SendingConfig            `yaml:"sending"`
+	QuietHours QuietHoursConfig         `yaml:"quiet_hours" reload:"yes"`
 	Retention  RetentionConfig          `yaml:"retention"`
 	Shutdown   ShutdownConfig           `yaml:"shutdown"`
 	// DedupeFor is how far back a message that the platform delivers again is recognised.
@@ -150,14 +152,28 @@ type HandlingConfig struct {
 
 // SendingConfig rules what leaves.
 type SendingConfig struct {
-	// Limits off means: no pace, budget or loop breaker, for load tests. It never touches
-	// consent, quiet hours or expiry.
-	Limits  bool          `yaml:"limits"`
+	// Limits off means: no pace, daily caps, budget or loop breaker, for load tests. It never
+	// touches consent, frequency caps, quiet hours or expiry.
+	Limits  bool          `yaml:"limits" reload:"yes"`
 	InDoubt InDoubtConfig `yaml:"in_doubt"`
 	// ReplyExpires is how long a reply is worth sending.
-	ReplyExpires time.Duration   `yaml:"reply_expires" range:"1s..72h"`
-	Redeliver    RedeliverConfig `yaml:"redeliver"`
-	Numbers      []NumberConfig  `yaml:"numbers"`
+	ReplyExpires time.Duration    `yaml:"reply_expires" range:"1s..72h"`
+	Redeliver    RedeliverConfig  `yaml:"redeliver"`
+	Numbers      []NumberConfig   `yaml:"numbers" reload:"yes"`
+	Campaigns    []CampaignConfig `yaml:"campaigns" reload:"yes"`
+	Rates        RatesConfig      `yaml:"rates" reload:"yes"`
+	Budget       BudgetConfig     `yaml:"budget" reload:"yes"`
+	Caps         []CapConfig      `yaml:"caps" reload:"yes"`
+	// Countries are where messages may go besides the countries of our own numbers: ISO
+	// codes of two letters, or "*".
+	Countries  []string         `yaml:"countries" reload:"yes"`
+	Duplicates DuplicatesConfig `yaml:"duplicates" reload:"yes"`
+	// Replicas is how many daemons share the limits; each has its part.
+	Replicas int `yaml:"replicas" range:"1..1000" reload:"yes"`
+	// SmartEncoding and TrialPrefix say what the platform does to texts before it counts
+	// their segments.
+	SmartEncoding bool   `yaml:"smart_encoding" reload:"yes"`
+	TrialPrefix   string `yaml:"trial_prefix" reload:"yes" keep:"yes"`
 }
 
 // RedeliverConfig says how often a text is sent whose delivery failed for a reason that may
@@ -188,8 +204,9 @@ func (DoubtPolicy) choices() []string { return []string{"hold", "resend"} }
 
 // NumberConfig says what kind of number one of ours is.
 type NumberConfig struct {
-	Number messaging.Number `yaml:"number"` // E.164, or a short code
-	Class  NumberClass      `yaml:"class"`
+	Number   messaging.Number `yaml:"number"` // E.164, or a short code
+	Class    NumberClass      `yaml:"class"`
+	Campaign string           `yaml:"campaign"` // id of the one that it belongs to; or the campaign lists it
 }
 
 // NumberClass is the class of a number, which decides how fast it may send.
@@ -246,10 +263,16 @@ func DefaultConfig() Config {
 			},
 			ReplyExpires: 60 * time.Minute,
 			Redeliver:    RedeliverConfig{Attempts: 3, Wait: 60 * time.Second},
+			Rates:        defaultRates(),
+			Budget:       BudgetConfig{Zone: "UTC"},
+			Caps:         defaultCaps(),
+			Duplicates:   DuplicatesConfig{Window: loop.DuplicateWindow},
+			Replicas:     1,
 		},
-		Retention: RetentionConfig{Texts: 30 * day},
-		Shutdown:  ShutdownConfig{Budget: 25 * time.Second},
-		DedupeFor: 7 * day,
+		QuietHours: QuietHoursConfig{Preset: QuietConservative, Ported: PortedTrust},
+		Retention:  RetentionConfig{Texts: 30 * day},
+		Shutdown:   ShutdownConfig{Budget: 25 * time.Second},
+		DedupeFor:  7 * day,
 	}
 }
 

@@ -83,7 +83,7 @@ func (vs *values) add(v value) {
 	vs.byKey[v.key] = v.full
 }
 
-// values lists every key of the configuration in its order; contexts and numbers at the end.
+// values lists every key of the configuration in its order; contexts and lists at the end.
 func (c *Config) values() *values {
 	vs := &values{byKey: make(map[string]string)}
 	root := reflect.ValueOf(c).Elem()
@@ -106,13 +106,43 @@ func (c *Config) values() *values {
 			vs.add(value{"contexts." + name + "." + chain.name, b.String(), b.String(), true})
 		}
 	}
-	var full, public strings.Builder
-	for _, n := range c.Sending.Numbers {
-		fmt.Fprintf(&full, "%s %s,", string(n.Number), n.Class)
-		fmt.Fprintf(&public, "%s %s,", n.Number.Masked(), n.Class)
-	}
-	vs.add(value{"sending.numbers", full.String(), public.String(), false})
+	s := &c.Sending
+	vs.addList("sending.numbers", func(number func(messaging.Number) string) (items []string) {
+		for _, n := range s.Numbers {
+			items = append(items, fmt.Sprintf("%s %s %q", number(n.Number), n.Class, n.Campaign))
+		}
+		return items
+	})
+	vs.addList("sending.campaigns", func(number func(messaging.Number) string) (items []string) {
+		for _, c := range s.Campaigns {
+			item := fmt.Sprintf("%q %q %s %d %q", c.ID, c.Brand, c.Tier, c.Daily, c.Rate)
+			for _, n := range c.Numbers {
+				item += " " + number(n)
+			}
+			items = append(items, item)
+		}
+		return items
+	})
+	vs.addList("sending.caps", func(func(messaging.Number) string) (items []string) {
+		for _, c := range s.Caps {
+			items = append(items, fmt.Sprintf("%s %d %s", c.Category, c.Messages, shortDuration(c.Window)))
+		}
+		return items
+	})
+	vs.addList("sending.countries", func(func(messaging.Number) string) []string { return s.Countries })
+	vs.addList("quiet_hours.states", func(func(messaging.Number) string) (items []string) {
+		for _, state := range slices.Sorted(maps.Keys(c.QuietHours.States)) {
+			items = append(items, fmt.Sprintf("%s %q", state, c.QuietHours.States[state]))
+		}
+		return items
+	})
 	return vs
+}
+
+// addList adds a list, which takes effect on reload. write is given how to write a number.
+func (vs *values) addList(key string, write func(number func(messaging.Number) string) []string) {
+	full := write(func(n messaging.Number) string { return string(n) })
+	vs.add(value{key, strings.Join(full, ","), strings.Join(write(messaging.Number.Masked), ","), true})
 }
 
 // show writes a scalar, with and without what must not be seen.

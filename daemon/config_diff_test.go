@@ -37,9 +37,17 @@ contexts:
 			text:   strings.NewReplacer("[A, B]", "[B, A]", "  sales: {handlers: [{reply: y}]}\n", "  billing: {handlers: [{reply: y}], states: [on_state]}\n").Replace(base),
 			reload: []string{"contexts.billing.handlers", "contexts.billing.states", "contexts.support.handlers", "contexts.sales.handlers", "contexts.sales.states"},
 		},
-		"states":  {text: strings.Replace(base, "[on_state]", "[{on_state: {log: error}}]", 1), reload: []string{"contexts.support.states"}},
-		"secret":  {text: base, env: []string{"SIGNPOST_HTTP_TOKEN=sixteen-or-more-letters"}, restart: []string{"http.token"}},
-		"numbers": {text: base + "sending: {numbers: [{number: '+12025550123'}]}\n", restart: []string{"sending.numbers"}},
+		"states": {text: strings.Replace(base, "[on_state]", "[{on_state: {log: error}}]", 1), reload: []string{"contexts.support.states"}},
+		"secret": {text: base, env: []string{"SIGNPOST_HTTP_TOKEN=sixteen-or-more-letters"}, restart: []string{"http.token"}},
+		"sending": {
+			text: base + "sending: {numbers: [{number: '+12025550123', campaign: C}], campaigns: [{id: C}], caps: [], countries: [GB], rates: {10dlc: 5/s}, in_doubt: {wait: 61s}}\n" +
+				"quiet_hours: {preset: custom, windows: '09:00-12:00', states: {FL: '10:00-11:00'}}\n",
+			restart: []string{"sending.in_doubt.wait"},
+			reload: []string{
+				"sending.rates.10dlc", "quiet_hours.preset", "quiet_hours.windows",
+				"sending.numbers", "sending.campaigns", "sending.caps", "sending.countries", "quiet_hours.states",
+			},
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -59,7 +67,7 @@ func TestDiffSeesWhatIsNotShown(t *testing.T) {
 	t.Parallel()
 	a := mustLoad(t, "store: sqlite:///a.db?key=one\nsending: {numbers: [{number: '+12025550123'}]}\n"+oneContext)
 	b := mustLoad(t, "store: sqlite:///a.db?key=two\nsending: {numbers: [{number: '+12025559923'}]}\n"+oneContext)
-	if diff := cmp.Diff([]string{"store", "sending.numbers"}, Diff(a, b).Restart); diff != "" {
+	if diff := cmp.Diff(Changes{Restart: []string{"store"}, Reload: []string{"sending.numbers"}}, Diff(a, b)); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -88,7 +96,11 @@ func TestEveryKeyCounts(t *testing.T) {
 		if !slices.Equal(slices.Concat(got.Restart, got.Reload), []string{k.path}) {
 			t.Errorf("%s: got %v", k.path, got)
 		}
-		if reloads := slices.Contains([]string{"log.level", "brand", "retention.texts"}, k.path); reloads != (len(got.Reload) == 1) {
+		reloads := slices.ContainsFunc([]string{
+			"log.level", "brand", "retention.texts", "quiet_hours.", "sending.limits", "sending.rates.", "sending.budget.",
+			"sending.duplicates.", "sending.replicas", "sending.smart_encoding", "sending.trial_prefix",
+		}, func(p string) bool { return strings.HasPrefix(k.path, p) })
+		if reloads != (len(got.Reload) == 1) {
 			t.Errorf("%s: takes effect on reload: %v", k.path, !reloads)
 		}
 		if base.Hash() == other.Hash() != isSecret(k.path) {

@@ -6,7 +6,10 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.yaml.in/yaml/v4"
 
 	"github.com/signpost-sms/signpost/messaging"
@@ -81,10 +84,19 @@ func TestExampleListsEveryKeyWithItsDefault(t *testing.T) {
 			t.Errorf("%s: %s in the example, %v by default", k.path, got, want)
 		}
 	}
-	for _, list := range []string{"contexts:", "    handlers:", "    states:", "  numbers: []"} {
+	for _, list := range []string{
+		"contexts:", "    handlers:", "    states:", "  numbers: []", "  campaigns: []", "  caps:", "  countries: []", "  states: {}",
+	} {
 		if !slices.Contains(strings.Split(string(text), "\n"), list) {
 			t.Errorf("the example does not show %q", strings.TrimSpace(list))
 		}
+	}
+	example, found := LoadConfig(Source{Path: examplePath, Environ: credentials()})
+	if example == nil {
+		t.Fatal(found)
+	}
+	if diff := cmp.Diff(defaults.policy(), example.policy(), cmpopts.EquateEmpty(), cmp.Comparer(func(a, b *time.Location) bool { return a.String() == b.String() })); diff != "" {
+		t.Errorf("the rules by default, and of the example (-default +example):\n%s", diff)
 	}
 	// What takes effect on reload is marked, and nothing else.
 	for _, k := range keys() {
@@ -92,8 +104,10 @@ func TestExampleListsEveryKeyWithItsDefault(t *testing.T) {
 			t.Errorf("%s is marked [reload]: %v", k.path, marked)
 		}
 	}
-	if !marked(string(text), "contexts") {
-		t.Error("contexts are not marked [reload]")
+	for _, list := range []string{"contexts", "sending.numbers", "sending.campaigns", "sending.caps", "sending.countries", "quiet_hours.states"} {
+		if !marked(string(text), list) {
+			t.Errorf("%s is not marked [reload]", list)
+		}
 	}
 }
 

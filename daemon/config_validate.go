@@ -30,6 +30,8 @@ func (l *loader) validate() {
 	l.checkText("brand", l.cfg.Brand)
 	l.checkTimes()
 	l.checkNumbers()
+	l.checkSending()
+	l.checkQuietHours()
 	l.checkContexts()
 }
 

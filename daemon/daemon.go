@@ -15,6 +15,7 @@ import (
 
 	"github.com/signpost-sms/signpost/contexts"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/policy"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -52,6 +53,8 @@ type Daemon struct {
 	store    messaging.Store
 	client   *relay.Client
 	platform messaging.MessageLog // nil: there is none to ask
+	policy   *policy.Policy
+	counters *counterFile // nil: what was counted ends with the process
 	engine   *messaging.Engine
 	reg      *prometheus.Registry
 	metrics  *configMetrics
@@ -103,7 +106,10 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if d.platform, err = newMessageLog(cfg, d.log); err != nil {
 		return err
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform))
+	if err = d.buildPolicy(&cfg); err != nil {
+		return err
+	}
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy.Rules()))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
@@ -215,6 +221,17 @@ func (d *Daemon) start(ended chan<- error) error {
 		}
 		return nil
 	})
+
+	if d.counters != nil {
+		saving, stopSaving := context.WithCancel(context.Background())
+		var saver sync.WaitGroup
+		saver.Go(func() { d.counters.run(saving) })
+		d.life.onStop("counters", time.Second, func(context.Context) error {
+			stopSaving()
+			saver.Wait()
+			return nil
+		})
+	}
 
 	keep, stopPruning := context.WithCancel(context.Background())
 	var pruning sync.WaitGroup

@@ -157,7 +157,7 @@ func (e *explainer) fateOf(s *api.Message) (what string, why []string) {
 	case messaging.StatusUndelivered, messaging.StatusFailed:
 		return e.failed(s, last)
 	case messaging.StatusSuppressed:
-		return "suppressed by rule " + s.Reason, reasonText(s.Reason)
+		return "suppressed by rule " + ruleName(s.Reason), reasonText(s.Reason)
 	case messaging.StatusExpired:
 		what = "expired before it could leave"
 		if !s.ExpiresAt.IsZero() {
@@ -255,7 +255,7 @@ func (e *explainer) queued(s *api.Message, last *api.Attempt) (what string, why 
 			why = reasonLines(st.Reason)
 		}
 	case s.Reason != "":
-		what, why = "kept back by rule "+s.Reason, reasonText(s.Reason)
+		what, why = "kept back by rule "+ruleName(s.Reason), reasonText(s.Reason)
 	default:
 		what = "waiting"
 	}
@@ -284,14 +284,27 @@ func reasonLines(reason string) []string {
 	return []string{"Reason: " + reason}
 }
 
-// reasonText says what a rule's reason means.
-func reasonText(name string) []string {
+// ruleName is what a reason of the gate is called by: the row of the sheet that decided, if
+// it names one.
+func ruleName(reason string) string {
+	if _, rule, ok := strings.Cut(reason, ": "); ok {
+		return rule
+	}
+	return reason
+}
+
+// reasonText says what a reason of the gate means.
+func reasonText(reason string) (lines []string) {
+	name, rule, named := strings.Cut(reason, ": ")
 	for _, r := range rules.Reasons() {
 		if r.Name == name {
-			return []string{name + ": " + r.Text}
+			lines = append(lines, name+": "+r.Text)
 		}
 	}
-	return nil
+	if named {
+		lines = append(lines, "What the rule says, and where it comes from:  signpost rules "+shellWord(rule))
+	}
+	return lines
 }
 
 func orNothing(text string) string {

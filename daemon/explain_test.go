@@ -238,6 +238,9 @@ func TestVerdicts(t *testing.T) {
 		"waiting for quiet hours": {send(func(s *api.Message) {
 			s.Status, s.Reason, s.NotBefore = messaging.StatusQueued, "quiet_hours", now.Add(5*time.Hour)
 		}), []string{"no reply: kept back by rule quiet_hours; it leaves at 08:00:00, in 5h\n", "it is night"}},
+		"suppressed by a row of the sheet": {send(func(s *api.Message) { s.Status, s.Reason = messaging.StatusSuppressed, "geography: geography.own" }), []string{
+			"no reply: suppressed by rule geography.own\n", "geography: the number is in a country that was not allowed", "signpost rules geography.own\n",
+		}},
 		"refused for now": {send(func(s *api.Message) {
 			s.Status, s.NotBefore, s.Attempts = messaging.StatusQueued, now.Add(4*time.Second), refusedOnce
 		}), []string{"no reply: refused for now; it leaves at 03:00:04, in 4s\n", "The platform said: slow down (code 429)"}},

@@ -137,7 +137,7 @@ Begin with "signpost dev": a simulated space and a telephone in this terminal.`,
 	root.AddCommand(
 		c.runCommand(), c.devCommand(), c.simCommand(), c.checkCommand(), c.lintCommand(), c.reloadCommand(),
 		c.healthCommand(), c.explainCommand(), c.messagesCommand(), c.deadLettersCommand(), c.doubtsCommand(),
-		c.cancelCommand(), c.consentCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(),
+		c.cancelCommand(), c.consentCommand(), c.rulesCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(),
 	)
 	return root
 }

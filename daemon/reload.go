@@ -61,6 +61,9 @@ func (d *Daemon) reload() (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, withExit(ExitConfig, err)
 	}
+	if err := d.policy.Configure(time.Now(), cfg.policy()); err != nil {
+		return Reloaded{}, withExit(ExitConfig, fmt.Errorf("the rules of sending: %w", err))
+	}
 	// Nothing can fail from here on.
 	old := d.routing
 	next.after(old)

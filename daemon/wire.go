@@ -38,8 +38,9 @@ func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) rel
 }
 
 // engineConfig is the engine's part of the configuration.
-func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog) messaging.Config {
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules []messaging.Rule) messaging.Config {
 	return messaging.Config{
+		Rules:          rules,
 		Logger:         log,
 		Metrics:        m,
 		Concurrency:    cfg.Handling.Concurrency,
