@@ -17,6 +17,11 @@ import (
 // type with a short form, such as a string. If *O has a method SetDefaults(), it is called
 // before. Use struct{} for a handler without options.
 //
+// Texts and words in the options are judged by "signpost check" in what their keys say they
+// are: reply, text, body and greeting; question and reminder; template, notification and
+// marketing; help_message, opt_out_message and opt_in_message; words (with match: regexp,
+// expressions), choices and answers. Other keys are not looked at.
+//
 // build checks the options and makes the handler. It is called at every load of the
 // configuration, by "signpost check" too, so that it must neither do I/O nor start anything.
 // Its error becomes a finding at the place of the item; an error that begins with a key and
