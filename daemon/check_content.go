@@ -41,12 +41,19 @@ var contentRoles = map[string]lint.Role{
 // expressions.
 const wordsKey = "words"
 
-// lint judges every text and word that the configuration has. Nothing at run time is
+// lint judges every text and word that the configuration has, and the quiet hours. Nothing at run time is
 // blocked by it.
 func (l *loader) lint() {
 	c := &contentLinter{loader: l, seen: make(map[Finding]bool), options: lint.Options{Brand: l.cfg.Brand}}
 	for _, f := range lint.Judge(l.cfg.Brand, lint.Brand, c.options) {
 		c.say(f, l.placeOf("brand"), "brand")
+	}
+	for _, f := range lint.Hours(l.cfg.QuietHours.quiet()) {
+		key := "quiet_hours.windows"
+		if f.State != "" {
+			key = join("quiet_hours.states", f.State)
+		}
+		c.say(f.Finding, l.placeOf(key), key)
 	}
 	for _, name := range l.cfg.ContextNames() {
 		ctx := l.cfg.Contexts[name]

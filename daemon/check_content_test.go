@@ -49,3 +49,19 @@ func TestContentOfWhatIsRefused(t *testing.T) {
 		t.Errorf("got %s", found)
 	}
 }
+
+func TestQuietHoursThatNeverOpen(t *testing.T) {
+	t.Parallel()
+	const contexts = "contexts: {a: {handlers: [ignore]}}\n"
+	_, found := load(t, contexts+"quiet_hours:\n  preset: custom\n  windows: '21:00-23:00'\n  states:\n    TX: 09:00-20:00\n    FL: 05:00-07:00\n")
+	var got []string
+	for _, f := range found {
+		got = append(got, fmt.Sprintf("%s %d %s", f.Severity, f.Line, f.Rule))
+	}
+	if want := []string{"lint 4 quiet-hours-shut", "lint 7 quiet-hours-shut"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q:\n%s", got, want, found)
+	}
+	if _, found := load(t, contexts+"quiet_hours: {preset: custom, windows: '09:00-20:00'}\n"); len(found) > 0 {
+		t.Errorf("got %s", found)
+	}
+}

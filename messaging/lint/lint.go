@@ -433,32 +433,37 @@ func (j *judge) sectors() {
 	})
 }
 
-// noWindow is a day on which Hours looks for an opening: no rule depends on the season.
-var noWindow = time.Date(2026, time.June, 1, 12, 0, 0, 0, time.UTC)
+// HoursFinding is a finding about quiet hours. Its Offset and Length mean nothing.
+type HoursFinding struct {
+	State string // whose windows they are; empty for those of all others
+	Finding
+}
+
+// anyMoment is when Hours begins to look for an opening: no rule depends on the season.
+var anyMoment = time.Date(2026, time.June, 1, 12, 0, 0, 0, time.UTC)
 
 // Hours gives what is wrong with quiet hours that [quiet.New] takes: windows of the custom
-// preset that never open, by themselves or because the federal ones are shut then. Offset
-// and Length of the findings mean nothing.
-func Hours(cfg quiet.Config) []Finding {
+// preset that never open, by themselves or because the federal ones are shut then.
+func Hours(cfg quiet.Config) []HoursFinding {
 	hours, err := quiet.New(cfg)
 	if err != nil || cfg.Preset != quiet.Custom {
 		return nil
 	}
-	var found []Finding
-	look := func(what, state string) {
-		v := hours.Ask(noWindow, quiet.Notification, quiet.Recipient{State: state})
+	var found []HoursFinding
+	look := func(what, state, person string) {
+		v := hours.Ask(anyMoment, quiet.Notification, quiet.Recipient{State: person})
 		if v.Allowed || !v.NextOpening.IsZero() {
 			return
 		}
-		found = append(found, Finding{
+		found = append(found, HoursFinding{state, Finding{
 			Rule: hoursShut, Severity: severityOf(hoursShut),
 			Message:    what + " never open: they leave nothing of the federal window of 08:00 to 21:00",
 			Suggestion: "write hours within it, such as 09:00-20:00; to send nothing at all, remove what sends",
-		})
+		}})
 	}
-	look("the windows", "DC")
+	look("the windows", "", "DC")
 	for _, state := range slices.Sorted(maps.Keys(cfg.States)) {
-		look("the windows of "+state, state)
+		look("the windows of "+state, state, state)
 	}
 	return found
 }
