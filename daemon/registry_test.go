@@ -32,6 +32,8 @@ type collected struct{ replies []string }
 
 func (c *collected) Reply(text string)                   { c.replies = append(c.replies, text) }
 func (c *collected) ReplyMedia(text string, _ ...string) { c.replies = append(c.replies, text) }
+func (c *collected) OptOut(string)                       {}
+func (c *collected) OptIn(string)                        {}
 func (c *collected) Send(s messaging.Send)               { c.replies = append(c.replies, s.Body) }
 
 // answers runs an event through the contexts of a configuration.

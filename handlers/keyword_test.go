@@ -285,3 +285,5 @@ type discard struct{}
 func (discard) Reply(string)                 {}
 func (discard) ReplyMedia(string, ...string) {}
 func (discard) Send(messaging.Send)          {}
+func (discard) OptOut(string)                {}
+func (discard) OptIn(string)                 {}

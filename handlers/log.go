@@ -114,6 +114,16 @@ func (c *counter) Send(s messaging.Send) {
 	c.Responder.Send(s)
 }
 
+func (c *counter) OptOut(why string) {
+	c.n++
+	c.Responder.OptOut(why)
+}
+
+func (c *counter) OptIn(why string) {
+	c.n++
+	c.Responder.OptIn(why)
+}
+
 // LogOptions are the options of [Log].
 type LogOptions struct {
 	// Level is debug, info, warn or error. Default: debug.

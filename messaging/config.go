@@ -58,6 +58,9 @@ type Config struct {
 	// Log, when set, is asked about doubts before the policy decides.
 	Log MessageLog
 
+	// Consent is what the operator may choose about opt-outs.
+	Consent ConsentPolicy
+
 	// Rules are asked, in order, about every send before it may leave; see Rule.
 	Rules []Rule
 
@@ -109,6 +112,7 @@ func (c Config) withDefaults() Config {
 	c.InDoubt.Wait = orDefault(c.InDoubt.Wait, 60*time.Second)
 	c.InDoubt.Settle = orDefault(c.InDoubt.Settle, 5*time.Minute)
 	c.InDoubt.Release = orDefault(c.InDoubt.Release, 10*time.Minute)
+	c.Consent = c.Consent.withDefaults()
 	return c
 }
 

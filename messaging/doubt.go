@@ -103,6 +103,10 @@ const (
 	// bounds requests.
 	logGather = 200 * time.Millisecond
 
+	// logFresh, and the time that an answer may take, is how old an entry must be to be
+	// foreign: until then the journal may not know yet that the send was accepted.
+	logFresh = 5 * time.Second
+
 	// logReach is how old a doubt may be for its absence from the log to prove anything:
 	// nobody promises for how long entries are kept.
 	logReach = 24 * time.Hour
@@ -117,6 +121,7 @@ const (
 type inquiry struct {
 	pair    Conversation
 	since   time.Time
+	at      time.Time // when the log was read
 	flights []*flight
 	doubts  []attemptTime
 	known   *Work
@@ -184,12 +189,13 @@ func (e *Engine) readLog(asked []*inquiry) {
 	}
 	ctx, cancel := context.WithTimeout(e.reading, logTimeout)
 	defer cancel()
+	began := time.Now()
 	entries, err := e.cfg.Log.Outbound(ctx, pairs, since, time.Now().Add(logSlack))
 	if err != nil && e.reading.Err() == nil {
 		e.cfg.Logger.Warn("message log cannot be read; doubts wait for it", "err", err, "conversations", len(asked))
 	}
 	for _, q := range asked {
-		q.err = err
+		q.at, q.err = began, err
 	}
 	for _, entry := range entries {
 		if q := of[entry.Pair]; q != nil && !entry.CreatedAt.Before(q.since.Truncate(time.Second)) {
@@ -219,7 +225,7 @@ func (e *Engine) consulted(q *inquiry) {
 		for i, a := range q.known.Accepted {
 			accepted[i] = attemptTime{id: a.Attempt.ID, at: a.Attempt.ClaimedAt, messageID: a.MessageID}
 		}
-		found = reconcile(q.doubts, accepted, q.entries, settled)
+		found = reconcile(q.doubts, accepted, q.entries, settled, q.at.Add(-e.cfg.AnswerTimeout-logFresh))
 	}
 	for i, f := range q.flights {
 		f.asking = false

@@ -50,7 +50,10 @@ type Engine struct {
 	journal   journal
 	out       outbox
 	tenure    tenure
-	fatal     error // ends Run
+	standing  standings // where people stand about consent
+	helped    helped
+	agreed    time.Time // when a message last showed that the platform's clock agrees with ours
+	fatal     error     // ends Run
 	tallies   counts
 	work      context.Context
 	reading   context.Context // of reads from the store and the message log; ends with Run
@@ -85,6 +88,7 @@ func NewEngine(store Store, h Handler, link Link, cfg Config) *Engine {
 
 		started: time.Now(),
 	}
+	e.gate.standing = &e.standing
 	e.spill.paged, e.spill.ended = map[int64]bool{}, map[int64]bool{}
 	e.spill.on = e.traits.Durable // what a former process left is read before anything new is handled
 	e.out.doubts = map[uuid.UUID]*flight{}
@@ -123,6 +127,7 @@ func (e *Engine) Run(stop, work context.Context) error {
 	stopped := stop.Done()
 	e.now = time.Now()
 	e.join()
+	e.learnConsent()
 	e.recoverWork()
 	for {
 		e.rearm()

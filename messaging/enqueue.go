@@ -23,6 +23,9 @@ func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
 	if s.Priority > PriorityBulk {
 		return Send{}, errPriority
 	}
+	if s.Category == CategoryConsent {
+		return Send{}, errOwnConsent
+	}
 	type result struct {
 		send Send
 		err  error
@@ -37,11 +40,7 @@ func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
 		s.Category = orDefault(s.Category, CategoryNotification)
 		s.Priority = orDefault(s.Priority, s.Category.Priority())
 		s.Key = orDefault(s.Key, s.ID.String())
-		f := e.out.newFlight(e, &Outgoing{Send: s}, nil)
-		e.journal.enqueue(&enqueuing{
-			Enqueue: &Enqueue{Outgoing: f.out}, flight: f,
-			reply: func(s Send, err error) { done <- result{s, err} },
-		})
+		e.insert(s, func(s Send, err error) { done <- result{s, err} })
 	})
 	select {
 	case r := <-done:
@@ -49,6 +48,12 @@ func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
 	case <-ctx.Done():
 		return Send{}, ctx.Err()
 	}
+}
+
+// insert journals a send that is complete.
+func (e *Engine) insert(s Send, reply func(Send, error)) {
+	f := e.out.newFlight(e, &Outgoing{Send: s}, nil)
+	e.journal.enqueue(&enqueuing{Enqueue: &Enqueue{Outgoing: f.out}, flight: f, reply: reply})
 }
 
 // enqueued follows the commit of an Enqueue.

@@ -61,13 +61,18 @@ type Listener interface {
 
 // gate is the one place that may hand a send to the wire.
 type gate struct {
-	link  Link
-	rules []Rule
-	buf   []byte
+	link     Link
+	standing *standings
+	rules    []Rule
+	buf      []byte
 }
 
-// ask puts the rules to a send; the first that does not say go decides.
+// ask puts the rules to a send, consent before all others; the first that does not say go
+// decides.
 func (g *gate) ask(now time.Time, s *Send) Verdict {
+	if v := g.standing.verdict(now, s); !v.Go() {
+		return v
+	}
 	if !s.ExpiresAt.IsZero() && !now.Before(s.ExpiresAt) {
 		return Verdict{Status: StatusExpired, Reason: "expired"}
 	}

@@ -90,7 +90,7 @@ func TestGateAsk(t *testing.T) {
 		"held":                       {[]Rule{hold, no}, Send{}, Verdict{Status: StatusQueued, Reason: "quiet", Until: now.Add(time.Hour)}},
 		"never held past its expiry": {[]Rule{hold}, Send{ExpiresAt: now.Add(time.Hour)}, Verdict{Status: StatusExpired, Reason: "quiet"}},
 	} {
-		g := gate{rules: c.rules}
+		g := gate{standing: &standings{}, rules: c.rules}
 		if diff := cmp.Diff(c.want, g.ask(now, &c.send)); diff != "" {
 			t.Errorf("%s: %s", name, diff)
 		}

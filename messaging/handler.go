@@ -40,6 +40,11 @@ type Responder interface {
 	ReplyMedia(text string, urls ...string)
 	// Send sends any message. Empty From, To and Context are the event's own.
 	Send(s Send)
+	// OptOut records that the person revoked consent, for what a machine does not read from
+	// their words; why is kept with it. Nothing goes to them any more, this run's other sends
+	// included, but the one confirmation. OptIn records that they gave it again.
+	OptOut(why string)
+	OptIn(why string)
 }
 
 // Instant is implemented by a handler that may say of itself that it is pure: it neither

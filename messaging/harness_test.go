@@ -121,7 +121,7 @@ func blockingStore() *messagingtest.FaultyStore {
 }
 
 // picky is a store that refuses a certain text for good.
-type picky struct{ messaging.Store }
+type picky struct{ *messagingtest.FaultyStore }
 
 func (p picky) Commit(ctx context.Context, b *messaging.Batch) error {
 	for _, a := range b.Appends {
@@ -129,7 +129,7 @@ func (p picky) Commit(ctx context.Context, b *messaging.Batch) error {
 			return errors.New("cannot be stored")
 		}
 	}
-	return p.Store.Commit(ctx, b)
+	return p.FaultyStore.Commit(ctx, b)
 }
 
 func start(t *testing.T, h messaging.Handler, cfg messaging.Config) *bench {

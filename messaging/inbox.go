@@ -1,12 +1,17 @@
 package messaging
 
-import "github.com/signpost-sms/signpost/relay"
+import (
+	"github.com/signpost-sms/signpost/messaging/consent"
+	"github.com/signpost-sms/signpost/relay"
+)
 
 // arrival is an event between the socket and the journal.
 type arrival struct {
 	wire *relay.Event
 	ev   *Event
 	dead string // why the event can only be a dead letter; empty for an ordinary one
+	said consent.Verdict
+	verb ConsentVerb // of a stop or a start that is on its way into the ledger
 }
 
 // eventOverhead is what an event costs in memory beyond its frame: the structures around
@@ -40,6 +45,7 @@ func (e *Engine) HandleEvent(wire *relay.Event) {
 	if n > e.cfg.MaxUnjournaled/2 && e.paused.CompareAndSwap(false, true) {
 		e.link.Pause("the journal cannot keep up")
 	}
+	e.listen(a)
 	e.box.mu.Lock()
 	e.box.arrivals = append(e.box.arrivals, a)
 	e.ring()
@@ -58,6 +64,9 @@ func (e *Engine) relieve() {
 // admitArrivals moves arrivals into the next batch, as many as it takes. It reports
 // whether there were any.
 func (e *Engine) admitArrivals() (any bool) {
+	if !e.standing.loaded {
+		return false
+	}
 	for {
 		room := e.journal.room()
 		if room <= 0 {
@@ -100,6 +109,7 @@ func (e *Engine) admit(a *arrival) {
 	case a.dead != "":
 		e.cfg.Logger.Error("event cannot be read; it is kept as a dead letter", "event_id", ev.ID, "context", ev.Context, "err", a.dead)
 		ap.Outcome = &Outcome{Fate: FateDead, Err: a.dead}
+	case e.consider(p):
 	case h == nil:
 		ap.Outcome = &Outcome{Fate: FateDone}
 	case e.mayRunEarly(ev, h):
@@ -150,6 +160,7 @@ func (e *Engine) handlerFor(ev *Event) Handler {
 func (e *Engine) taken(p *appending) {
 	ev := p.Event
 	if p.arrival != nil {
+		e.heardOut(p.arrival)
 		_ = p.arrival.wire.Ack()
 		e.unjournaled.Add(-p.arrival.size())
 		e.cfg.Metrics.ack.Observe(e.now.Sub(ev.ReceivedAt).Seconds())
@@ -169,6 +180,10 @@ func (e *Engine) taken(p *appending) {
 	switch ev.Kind {
 	case KindMessage:
 		e.hear(p)
+		e.compare(ev)
+		if p.confirmation != nil && changed(p.Consents) {
+			e.enqueueOwn(*p.confirmation, ev)
+		}
 		e.tallies.received++
 		e.tallies.waiting++
 		e.cfg.Metrics.of(ev.Context).inbound.Inc()

@@ -21,6 +21,7 @@ type journal struct {
 	next     *batch
 	queue    fifo[*batch] // must be committed before next: halves of a batch that failed
 	inflight *batch       // with the store, or about to be tried again
+	began    time.Time    // when the first try of the last batch that succeeded began
 	failures int
 	healthy  bool
 	why      error
@@ -38,18 +39,21 @@ type batch struct {
 	claims   []*claiming
 	reports  []*reporting
 	revives  []*reviving
+	consents []*consenting
 	err      error
+	began    time.Time // the first try
 	took     time.Duration
 }
 
 type appending struct {
 	*Append
-	arrival *arrival
-	talk    *talk
-	item    *item
-	flights []*flight
-	buried  bool // second try, as a dead letter without text
-	heard   bool // by the gate's rules
+	arrival      *arrival
+	talk         *talk
+	item         *item
+	flights      []*flight
+	confirmation *Send // of an opt-out or opt-in whose event goes through the chain too
+	buried       bool  // second try, as a dead letter without text
+	heard        bool  // by the gate's rules
 }
 
 type settling struct {
@@ -78,6 +82,11 @@ type reporting struct {
 
 type reviving struct {
 	*Revive
+	reply func(error)
+}
+
+type consenting struct {
+	*ConsentChange
 	reply func(error)
 }
 
@@ -179,15 +188,16 @@ func (b *batch) each(f func(*appending)) {
 }
 
 func (b *batch) ops() int {
-	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports) + len(b.revives)
+	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports) + len(b.revives) + len(b.consents)
 }
 
-func (j *journal) append(p *appending)  { b := j.batch(); b.appends = append(b.appends, p) }
-func (j *journal) settle(s *settling)   { b := j.batch(); b.settles = append(b.settles, s) }
-func (j *journal) enqueue(q *enqueuing) { b := j.batch(); b.enqueues = append(b.enqueues, q) }
-func (j *journal) claim(c *claiming)    { b := j.batch(); b.claims = append(b.claims, c) }
-func (j *journal) report(r *reporting)  { b := j.batch(); b.reports = append(b.reports, r) }
-func (j *journal) revive(r *reviving)   { b := j.batch(); b.revives = append(b.revives, r) }
+func (j *journal) append(p *appending)   { b := j.batch(); b.appends = append(b.appends, p) }
+func (j *journal) settle(s *settling)    { b := j.batch(); b.settles = append(b.settles, s) }
+func (j *journal) enqueue(q *enqueuing)  { b := j.batch(); b.enqueues = append(b.enqueues, q) }
+func (j *journal) claim(c *claiming)     { b := j.batch(); b.claims = append(b.claims, c) }
+func (j *journal) report(r *reporting)   { b := j.batch(); b.reports = append(b.reports, r) }
+func (j *journal) revive(r *reviving)    { b := j.batch(); b.revives = append(b.revives, r) }
+func (j *journal) consent(c *consenting) { b := j.batch(); b.consents = append(b.consents, c) }
 
 // advance hands the next batch to the store if it is free. It reports whether something
 // was committed, and so whether there may be more to do.
@@ -221,8 +231,12 @@ func (b *batch) prepare(e *Engine) {
 		b.ID = newID()
 	}
 	b.Owner, b.Now = e.cfg.Owner, e.now
+	if b.began.IsZero() {
+		b.began = e.now
+	}
 	b.Appends, b.Settles = b.Appends[:0], b.Settles[:0]
 	b.Enqueues, b.Claims, b.Reports, b.Revives = b.Enqueues[:0], b.Claims[:0], b.Reports[:0], b.Revives[:0]
+	b.Consents = b.Consents[:0]
 	for _, o := range b.appends {
 		b.Appends = append(b.Appends, o.Append)
 	}
@@ -240,6 +254,9 @@ func (b *batch) prepare(e *Engine) {
 	}
 	for _, o := range b.revives {
 		b.Revives = append(b.Revives, o.Revive)
+	}
+	for _, o := range b.consents {
+		b.Consents = append(b.Consents, o.ConsentChange)
 	}
 }
 
@@ -259,6 +276,8 @@ func (e *Engine) committed(b *batch) {
 	}
 	e.cfg.Metrics.commit.Observe(b.took.Seconds())
 	e.cfg.Metrics.batchRows.Observe(float64(b.ops()))
+	j.began = b.began
+	e.learn(b)
 	e.spillIfFull()
 	for _, o := range b.appends {
 		e.taken(o)
@@ -283,10 +302,31 @@ func (e *Engine) committed(b *batch) {
 	for _, o := range b.revives {
 		e.revived(o)
 	}
+	for _, o := range b.consents {
+		o.reply(nil)
+	}
 	b.recycle()
 	if j.free == nil {
 		j.free = b
 	}
+}
+
+// learn takes over what a batch said about consent, before anything else follows from it.
+func (e *Engine) learn(b *batch) {
+	for _, o := range b.appends {
+		if o.Fresh {
+			e.consented(o.Consents)
+			if o.Outcome != nil && o.Outcome.Fate == FateDone {
+				e.consented(o.Outcome.Consents)
+			}
+		}
+	}
+	for _, o := range b.settles {
+		if !o.Lost && o.Outcome.Fate == FateDone {
+			e.consented(o.Outcome.Consents)
+		}
+	}
+	e.consented(b.Consents)
 }
 
 // recycle empties a batch for its next use.
@@ -297,16 +337,18 @@ func (b *batch) recycle() {
 	clear(b.claims)
 	clear(b.reports)
 	clear(b.revives)
+	clear(b.consents)
 	clear(b.Appends)
 	clear(b.Settles)
 	clear(b.Enqueues)
 	clear(b.Claims)
 	clear(b.Reports)
 	clear(b.Revives)
+	clear(b.Consents)
 	*b = batch{
-		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0], Revives: b.Revives[:0]},
+		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0], Revives: b.Revives[:0], Consents: b.Consents[:0]},
 		appends: b.appends[:0], settles: b.settles[:0], enqueues: b.enqueues[:0], claims: b.claims[:0], reports: b.reports[:0],
-		revives: b.revives[:0],
+		revives: b.revives[:0], consents: b.consents[:0],
 	}
 }
 
@@ -333,7 +375,7 @@ func (e *Engine) commitFailed(b *batch) {
 			e.refuse(q, b.err)
 		}
 		b.enqueues = nil
-		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports, revives: b.revives}
+		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports, revives: b.revives, consents: b.consents}
 		if rest.ops() > 0 {
 			j.requeue(rest, &batch{appends: b.appends})
 			return
@@ -419,6 +461,7 @@ func (e *Engine) takeApart(b *batch) {
 		if p.buried {
 			log.Error("an event cannot be journaled in any form and is left unacknowledged", "err", err)
 			e.unjournaled.Add(-p.arrival.size())
+			e.heardOut(p.arrival)
 			e.cfg.Metrics.dropped.Inc()
 			e.dropItem(p.talk, p.item)
 			return
@@ -428,7 +471,7 @@ func (e *Engine) takeApart(b *batch) {
 		bare.Body, bare.Media, bare.Tags = "", nil, nil
 		e.dropItem(p.talk, p.item)
 		e.journal.requeue(&batch{appends: []*appending{{
-			Append:  &Append{Event: &bare, Outcome: &Outcome{Fate: FateDead, Err: "the store refuses it: " + publicText(err)}},
+			Append:  &Append{Event: &bare, Consents: p.Consents, Outcome: &Outcome{Fate: FateDead, Err: "the store refuses it: " + publicText(err)}},
 			arrival: p.arrival, buried: true,
 		}}})
 	case len(b.settles) == 1:
@@ -462,6 +505,9 @@ func (e *Engine) takeApart(b *batch) {
 		e.reported(b.reports[0])
 	case len(b.revives) == 1:
 		b.revives[0].reply(err)
+	case len(b.consents) == 1:
+		log.Error("the store refuses a change of consent", "err", err)
+		b.consents[0].reply(err)
 	}
 }
 
@@ -499,6 +545,10 @@ func (b *batch) halves() (x, y *batch) {
 	for _, o := range b.revives {
 		h := pick()
 		h.revives = append(h.revives, o)
+	}
+	for _, o := range b.consents {
+		h := pick()
+		h.consents = append(h.consents, o)
 	}
 	return x, y
 }

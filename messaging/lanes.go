@@ -155,6 +155,10 @@ func (e *Engine) start(t *talk, it *item) {
 	}
 	h := e.handlerFor(ev)
 	r := &run{t: t, it: it, resp: &responder{ev: ev}}
+	if e.silenced(ev) {
+		Entered(r.resp, consentHandler)
+		h = nil
+	}
 	if h == nil {
 		e.finished(r, nil)
 		return
@@ -209,15 +213,15 @@ func (e *Engine) giveUp(r *run) {
 func (e *Engine) finished(r *run, err error) {
 	r.over = true
 	r.give.cancel()
-	sends, by, misuse := r.resp.seal()
-	if err == nil && misuse != nil {
-		err = Drop(misuse)
+	d := r.resp.seal()
+	if err == nil && d.misuse != nil {
+		err = Drop(d.misuse)
 	}
 	o := e.judge(r.it, err)
-	o.Handler = by
+	o.Handler = d.by
 	s := &settling{Settle: &Settle{Event: r.it.ev, Outcome: o}, run: r}
 	if o.Fate == FateDone {
-		s.flights = e.launch(r.it.ev, sends, o)
+		s.flights = e.decided(r.it.ev, d, o)
 	}
 	e.journal.settle(s)
 }
@@ -308,12 +312,21 @@ func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
 		return nil
 	}
 	e.cfg.Metrics.of(ap.Event.Context).handler.Observe(time.Since(began).Seconds())
-	sends, by, misuse := resp.seal()
-	if misuse != nil {
+	d := resp.seal()
+	if d.misuse != nil {
 		return nil
 	}
-	ap.Outcome = &Outcome{Fate: FateDone, Handler: by}
-	return e.launch(ap.Event, sends, ap.Outcome)
+	ap.Outcome = &Outcome{Fate: FateDone, Handler: d.by}
+	return e.decided(ap.Event, d, ap.Outcome)
+}
+
+// decided takes over what a chain decided.
+func (e *Engine) decided(ev *Event, d decision, o *Outcome) []*flight {
+	sends := d.sends
+	if len(d.consents) > 0 {
+		sends = append(sends, e.decidedConsent(ev, d.consents, o)...)
+	}
+	return e.launch(ev, e.orHelp(ev, sends), o)
 }
 
 // launch completes what a chain decided to send and asks the gate, so that it can be

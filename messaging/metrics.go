@@ -33,6 +33,10 @@ type Metrics struct {
 	redelivered   prometheus.Counter
 	segments      *prometheus.CounterVec // by encoding
 	oldest        *prometheus.GaugeVec   // by priority
+	consent       *prometheus.CounterVec // by change and match
+	reviews       prometheus.Gauge
+	stopLatency   prometheus.Histogram
+	lateStops     prometheus.Counter
 
 	mu    sync.RWMutex
 	known map[string]*contextMetrics
@@ -144,6 +148,13 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 		suppressed:    counters("suppressed_total", "Sends that the gate refused.", "reason"),
 		dead:          counters("dead_letters_total", "Inbounds whose chain failed for good.", "context"),
 		segments:      counters("segments_sent_total", "Segments of texts that the platform accepted.", "encoding"),
+		consent:       counters("consent_changes_total", "Lines written into the ledger of consent, by what happened and how it was known.", "change", "match"),
+		stopLatency:   histogram("stop_latency_seconds", "From reading an opt-out to its commit.", seconds),
+		lateStops:     counter("stop_confirm_suppressed_late_total", "Opt-outs that were too old for a confirmation when they were handled."),
+		reviews: prometheus.NewGauge(prometheus.GaugeOpts{
+			Namespace: ns, Name: "consent_review_items",
+			Help: "Numbers about whose consent a person has to decide; until then only replies go to them.",
+		}),
 		oldest: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Namespace: ns, Name: "outbox_oldest_age_seconds",
 			Help: "Age of the oldest send that waits to leave.",
@@ -155,7 +166,8 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	}
 	if reg != nil {
 		reg.MustRegister(m.inbound, m.duplicates, m.dropped, m.lag, m.commit, m.batchRows, m.ack, m.handler,
-			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.redelivered, m.segments, m.oldest)
+			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.redelivered, m.segments, m.oldest,
+			m.consent, m.reviews, m.stopLatency, m.lateStops)
 	}
 	return m
 }

@@ -1,6 +1,7 @@
 package messaging
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -191,10 +192,24 @@ func (o *outbox) committed(e *Engine, f *flight) {
 	case f.out.Attempt != nil:
 		o.wire(e, f)
 	case f.out.Status == StatusQueued:
+		o.overruled(e, f)
 		o.line(e, f)
 	default:
+		f.release(&e.gate)
 		o.finish(e, f, f.out.Status, f.out.Reason)
 	}
+}
+
+// overruled takes back the attempt that a shared store did not open.
+func (o *outbox) overruled(e *Engine, f *flight) {
+	if f.attempt == nil || f.talk.busy != f {
+		return
+	}
+	f.attempt = nil
+	o.vacate(f)
+	f.release(&e.gate)
+	f.talk.busy = nil
+	o.want(f.talk)
 }
 
 // enqueue takes a queued send that is in the store already. Its inbound is accounted for
@@ -335,9 +350,11 @@ func (e *Engine) claimed(c *claiming) {
 	case c.Attempt != nil:
 		o.wire(e, f)
 	case c.Status == StatusQueued:
+		o.overruled(e, f)
 		f.out.NotBefore = c.NotBefore
 		o.line(e, f)
 	default:
+		f.release(&e.gate)
 		o.finish(e, f, c.Status, c.Reason)
 	}
 }
@@ -354,22 +371,63 @@ const (
 // wire puts the claimed attempt on the wire.
 func (o *outbox) wire(e *Engine, f *flight) {
 	a := f.attempt
-	stale := e.now.Sub(a.ClaimedAt) > verdictGood
-	if stale {
+	may := e.standing.verdict(e.now, &f.out.Send).Go()
+	if may && e.now.Sub(a.ClaimedAt) > verdictGood {
 		f.release(&e.gate)
-		if stale = !e.gate.ask(e.now, &f.out.Send).Go(); !stale {
+		if may = e.gate.ask(e.now, &f.out.Send).Go(); may {
 			f.takenAt = e.now
 		}
 	}
-	if stale || !e.mayLead() {
-		// The commit took so long that the gate's word or the lease is stale: back into
-		// the queue.
-		o.vacate(f)
-		f.release(&e.gate)
-		f.phase = phaseClaimed
-		e.report(f, &Report{AttemptID: a.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
+	switch {
+	case !may || !e.mayLead():
+		o.unclaim(e, f)
+	case e.traits.Shared && e.now.Sub(e.journal.began) > verdictGood:
+		e.lookAgain(f)
+	default:
+		o.pass(e, f)
+	}
+}
+
+// unclaim puts back a claimed send whose commit took so long that the gate's word or the
+// lease does not hold any more.
+func (o *outbox) unclaim(e *Engine, f *flight) {
+	o.vacate(f)
+	f.release(&e.gate)
+	f.phase = phaseClaimed
+	e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeNotSent, Status: StatusQueued})
+}
+
+// lookAgain asks a shared ledger about a recipient once more, since the answer that came with
+// the claim is too old.
+func (e *Engine) lookAgain(f *flight) {
+	ledger, ok := e.store.(ConsentLedger)
+	if !ok {
+		e.out.unclaim(e, f)
 		return
 	}
+	f.phase = phaseClaimed
+	attempt, began, to := f.attempt.ID, e.now, f.out.To
+	e.journal.group.Go(func() {
+		ctx, cancel := context.WithTimeout(e.reading, time.Second)
+		defer cancel()
+		states, err := ledger.ConsentOf(ctx, to)
+		e.post(func() {
+			if f.phase != phaseClaimed || f.attempt.ID != attempt {
+				return
+			}
+			fresh := err == nil && e.now.Sub(began) <= verdictGood
+			if fresh && ConsentVerdict(e.now, &f.out.Send, states...).Go() && e.standing.verdict(e.now, &f.out.Send).Go() && e.mayLead() {
+				e.out.pass(e, f)
+			} else {
+				e.out.unclaim(e, f)
+			}
+		})
+	})
+}
+
+// pass lets the gate hand the claimed attempt to the wire.
+func (o *outbox) pass(e *Engine, f *flight) {
+	a := f.attempt
 	o.unqueue(f)
 	f.phase, f.wiredAt = phaseWired, e.now
 	e.observe(f, StatusSending, "")
@@ -468,6 +526,9 @@ func (e *Engine) refused(f *flight, a *Attempt, err error) {
 	o.vacate(f)
 	// The platform's words stay out of the log: they may quote the number or the text.
 	log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID, "code", code, "reason_len", len(text))
+	if saysOptedOut(code, text) {
+		e.journal.consent(&consenting{ConsentChange: e.platformStop(f.out.To, nil, code), reply: func(error) {}})
+	}
 	if c == classLater || c == classThrottle {
 		f.refusals++
 		at := e.now.Add(backoffFor(f.refusals))

@@ -53,13 +53,14 @@ type attemptTime struct {
 
 // reconcile reads the log of one pair against what the journal knows of it: doubts whose
 // outcome is asked for, and attempts known to be accepted. Settled means that so much time
-// has passed that the log cannot lag behind any more.
+// has passed that the log cannot lag behind any more. Of entries made at fresh or later the
+// journal may not know yet that they are of sends of ours.
 //
 // An accepted attempt explains one entry, by its id where the log uses the same ids, else
 // the earliest that is near in time. What is left accepts the doubts, oldest first, or is the
 // entry of an accepted attempt that was kept on its way. An entry that is still left came
 // from another program, and then nothing can be said of the pair.
-func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(attemptTime) bool) map[uuid.UUID]finding {
+func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(attemptTime) bool, fresh time.Time) map[uuid.UUID]finding {
 	byTime := func(a, b attemptTime) int { return a.at.Compare(b.at) }
 	doubts, accepted = slices.SortedFunc(slices.Values(doubts), byTime), slices.SortedFunc(slices.Values(accepted), byTime)
 	entries = slices.SortedFunc(slices.Values(entries), func(a, b LogEntry) int {
@@ -107,7 +108,7 @@ func reconcile(doubts, accepted []attemptTime, entries []LogEntry, settled func(
 	// The log gives whole seconds, and more of the first one than the journal was asked for:
 	// what lies before every doubt's window is no sign of another program.
 	entries = slices.DeleteFunc(entries, func(e LogEntry) bool {
-		return len(doubts) > 0 && e.CreatedAt.Before(doubts[0].at.Add(-logSlack))
+		return !e.CreatedAt.Before(fresh) || len(doubts) > 0 && e.CreatedAt.Before(doubts[0].at.Add(-logSlack))
 	})
 	if len(entries) > 0 {
 		for _, d := range doubts {

@@ -36,12 +36,14 @@ func TestReconcile(t *testing.T) {
 		"foreign far away":                    {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 60)}, always, map[byte]finding{1: findUndecidable}},
 		"foreign in the window":               {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 1)}, always, map[byte]finding{1: findUndecidable}},
 		"an accepted one was kept on its way": {[]attemptTime{attempt(1, 0, "")}, []attemptTime{attempt(9, 20, "m")}, []LogEntry{entry("x", 0), entry("y", 26)}, never, map[byte]finding{1: findAccepted}},
+		"too fresh to be foreign":             {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 0), entry("y", 101)}, never, map[byte]finding{1: findAccepted}},
+		"fresh, and the doubt's own":          {[]attemptTime{attempt(1, 101, "")}, nil, []LogEntry{entry("x", 101)}, never, map[byte]finding{1: findAccepted}},
 		"slack is two seconds":                {[]attemptTime{attempt(1, 0, "")}, nil, []LogEntry{entry("x", 3)}, always, map[byte]finding{1: findUndecidable}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			got := map[byte]finding{}
-			found := reconcile(c.doubts, c.accepted, c.entries, c.settled)
+			found := reconcile(c.doubts, c.accepted, c.entries, c.settled, at(100))
 			for _, d := range c.doubts {
 				got[d.id[0]] = found[d.id]
 			}

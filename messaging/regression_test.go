@@ -19,7 +19,7 @@ import (
 )
 
 // fussy refuses enqueued sends with a certain text.
-type fussy struct{ messaging.Store }
+type fussy struct{ *messagingtest.FaultyStore }
 
 func (p fussy) Commit(ctx context.Context, b *messaging.Batch) error {
 	for _, q := range b.Enqueues {
@@ -27,7 +27,7 @@ func (p fussy) Commit(ctx context.Context, b *messaging.Batch) error {
 			return errors.New("cannot be stored")
 		}
 	}
-	return p.Store.Commit(ctx, b)
+	return p.FaultyStore.Commit(ctx, b)
 }
 
 func TestRefusedEnqueueGivesItsSlotBack(t *testing.T) {
@@ -214,7 +214,7 @@ func TestClaimOfASettledSendIsClosed(t *testing.T) {
 
 // choosy says full for one half and takes the other.
 type choosy struct {
-	messaging.Store
+	*messagingtest.FaultyStore
 	n int
 }
 
@@ -232,12 +232,12 @@ func (p *choosy) Commit(ctx context.Context, b *messaging.Batch) error {
 			return messaging.ErrFull
 		}
 	}
-	return p.Store.Commit(ctx, b)
+	return p.FaultyStore.Commit(ctx, b)
 }
 
 func TestParkedEventsAreNotOvertakenByTheOtherHalf(t *testing.T) {
 	bubble(t, func(t *testing.T) {
-		b := startOn(t, messagingtest.Faulty(&choosy{Store: blockingStore()}), messaging.HandlerFunc(echo), messaging.Config{})
+		b := startOn(t, messagingtest.Faulty(&choosy{FaultyStore: blockingStore()}), messaging.HandlerFunc(echo), messaging.Config{})
 		release := b.store.Hold()
 		b.inbound("first", "+12025550109", "first")
 		synctest.Wait()

@@ -7,17 +7,23 @@ import (
 
 var errPriority = errors.New("a send's Priority is 1 to 4, or 0 for its category's")
 
+var (
+	errNobody     = errors.New("OptOut and OptIn are for an event that says whom it is about")
+	errOwnConsent = errors.New("the category consent is the engine's own: opt people out with OptOut, which confirms it, and answer as a reply")
+)
+
 var errEmptySend = errors.New("a send needs text or media: give Reply a text, or ReplyMedia a URL")
 
 // responder collects what one run of a chain decides. It is sealed when the run is over,
 // so that a handler that was given up cannot add to what a later run decided.
 type responder struct {
-	mu     sync.Mutex
-	ev     *Event
-	sends  []Send
-	err    error
-	by     string // the handler that was entered last, and so the one that decided
-	sealed bool
+	mu       sync.Mutex
+	ev       *Event
+	sends    []Send
+	consents []*ConsentChange
+	err      error
+	by       string // the handler that was entered last, and so the one that decided
+	sealed   bool
 }
 
 // Entered tells the journal that the handler of this name has the event now. A chain calls
@@ -53,13 +59,43 @@ func (r *responder) Send(s Send) {
 		r.err = errPriority
 		return
 	}
+	if s.Category == CategoryConsent {
+		r.err = errOwnConsent
+		return
+	}
 	r.sends = append(r.sends, s)
 }
 
-// seal ends the run and gives what it decided, and who did.
-func (r *responder) seal() (sends []Send, by string, misuse error) {
+func (r *responder) OptOut(why string) { r.change(ConsentStop, why) }
+func (r *responder) OptIn(why string)  { r.change(ConsentStart, why) }
+
+func (r *responder) change(v ConsentVerb, why string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.sealed {
+		return
+	}
+	c := evidence(r.ev, v, OriginHandler)
+	if c.Number == "" {
+		r.err = errNobody
+		return
+	}
+	c.Note = clean(why)
+	r.consents = append(r.consents, c)
+}
+
+// decision is what a run of a chain decided.
+type decision struct {
+	sends    []Send
+	consents []*ConsentChange
+	by       string // which handler
+	misuse   error
+}
+
+// seal ends the run and gives what it decided.
+func (r *responder) seal() decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
-	return r.sends, r.by, r.err
+	return decision{r.sends, r.consents, r.by, r.err}
 }

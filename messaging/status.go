@@ -27,6 +27,9 @@ type EngineStatus struct {
 	SendsUnanswered int
 	InDoubt         int
 
+	OptedOut int // numbers, each counted in every scope in which it opted out
+	InReview int // numbers about whose consent a person has to decide
+
 	// The accounting identity since the start of the process, for what arrived and what was
 	// taken out of the store: Received = Answered +
 	// NothingWanted + Suppressed + Expired + Failed + Dead + Waiting, where Waiting are the
@@ -58,6 +61,8 @@ func (e *Engine) refresh() {
 		SendsQueued:     e.out.live - e.out.unanswered - e.out.doubting,
 		SendsUnanswered: e.out.unanswered,
 		InDoubt:         e.out.doubting + e.out.forgotten,
+		OptedOut:        e.standing.out,
+		InReview:        e.standing.reviews,
 		Received:        c.received, Duplicates: c.duplicates,
 		Answered: c.answered, NothingWanted: c.nothing, Suppressed: c.suppressed, Expired: c.expired,
 		Failed: c.failed, Dead: c.dead, Waiting: c.open + c.waiting,
@@ -69,6 +74,7 @@ func (e *Engine) refresh() {
 	e.publish.Store(s)
 	e.debug = e.cfg.Logger.Enabled(background, slog.LevelDebug)
 	e.cfg.Metrics.waiting(e.oldestWaiting(), e.now)
+	e.cfg.Metrics.reviews.Set(float64(e.standing.reviews))
 }
 
 // oldestWaiting finds, by priority, since when the oldest send waits to leave.

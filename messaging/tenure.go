@@ -43,7 +43,7 @@ const (
 )
 
 // mayWrite reports whether a write to the wire may begin.
-func (e *Engine) mayWrite() bool { return e.ready && e.mayLead() }
+func (e *Engine) mayWrite() bool { return e.ready && e.standing.loaded && e.mayLead() }
 
 // mayLead reports whether the lease lasts long enough for a write.
 func (e *Engine) mayLead() bool {
@@ -109,6 +109,7 @@ func (e *Engine) renewed(l Lease, err error) {
 		}
 	default:
 		t.until = l.Until
+		e.learnConsent()
 		if l.Orphans && t.taking == takeoverNone && e.spill.sendsLoaded && !e.draining {
 			e.cfg.Logger.Info("another instance is gone; taking over what it left")
 			t.taking = takeoverWaits
@@ -129,6 +130,7 @@ func (e *Engine) fail(err error) {
 func (e *Engine) noticed() {
 	e.spill.dirty = true
 	e.out.look = true
+	e.learnConsent()
 	select {
 	case e.tenure.renew <- struct{}{}: // the answer tells of orphans
 	default:

@@ -62,7 +62,7 @@ func (f *FaultyStore) plan(n int, x fault) {
 	}
 }
 
-// FailNextLoads makes the next n loads fail with err.
+// FailNextLoads makes the next n loads, or pages of consent, fail with err.
 func (f *FaultyStore) FailNextLoads(n int, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -264,18 +264,24 @@ func (f *FaultyStore) poisoned(b *messaging.Batch) error {
 
 // Load implements messaging.Store.
 func (f *FaultyStore) Load(ctx context.Context, q messaging.Query) (*messaging.Work, error) {
+	if err := f.planned(true); err != nil {
+		return nil, err
+	}
+	return f.store.Load(ctx, q)
+}
+
+// planned gives the failure that is planned for a reading.
+func (f *FaultyStore) planned(load bool) (err error) {
 	f.mu.Lock()
-	f.loads++
-	var err error
+	defer f.mu.Unlock()
+	if load {
+		f.loads++
+	}
 	if len(f.load) > 0 {
 		err, f.load = f.load[0], f.load[1:]
 	}
 	f.touch()
-	f.mu.Unlock()
-	if err != nil {
-		return nil, err
-	}
-	return f.store.Load(ctx, q)
+	return err
 }
 
 // Prune implements messaging.Store.

@@ -98,6 +98,9 @@ func (f *FaultyStore) ledger() (messaging.ConsentLedger, error) {
 // Consents implements messaging.ConsentLedger.
 func (f *FaultyStore) Consents(ctx context.Context, after int64, limit int) ([]messaging.ConsentState, error) {
 	l, err := f.ledger()
+	if err == nil {
+		err = f.planned(false)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type Recorder struct {
 	mu      sync.Mutex
 	replies []string
 	sends   []messaging.Send
+	changes []Change
 	err     error
 	sealed  bool
 }
@@ -33,6 +34,33 @@ func (r *Recorder) ReplyMedia(text string, urls ...string) {
 // Send implements messaging.Responder.
 func (r *Recorder) Send(s messaging.Send) { r.add(s, false) }
 
+// Change is a word about consent that a handler said.
+type Change struct {
+	Verb messaging.ConsentVerb
+	Why  string
+}
+
+// OptOut implements messaging.Responder.
+func (r *Recorder) OptOut(why string) { r.change(Change{messaging.ConsentStop, why}) }
+
+// OptIn implements messaging.Responder.
+func (r *Recorder) OptIn(why string) { r.change(Change{messaging.ConsentStart, why}) }
+
+func (r *Recorder) change(c Change) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.sealed {
+		r.changes = append(r.changes, c)
+	}
+}
+
+// Changes gives what was said about consent, in order.
+func (r *Recorder) Changes() []Change {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return slices.Clone(r.changes)
+}
+
 func (r *Recorder) add(s messaging.Send, reply bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -40,6 +68,8 @@ func (r *Recorder) add(s messaging.Send, reply bool) {
 	case r.sealed:
 	case s.Body == "" && len(s.Media) == 0:
 		r.err = errEmpty
+	case s.Category == messaging.CategoryConsent:
+		r.err = errConsent
 	default:
 		r.sends = append(r.sends, s)
 		if reply {
@@ -48,7 +78,10 @@ func (r *Recorder) add(s messaging.Send, reply bool) {
 	}
 }
 
-var errEmpty = errors.New("messagingtest: a send has neither text nor media")
+var (
+	errEmpty   = errors.New("messagingtest: a send has neither text nor media")
+	errConsent = errors.New("messagingtest: the category consent is the engine's own")
+)
 
 // Replies gives the texts of Reply and ReplyMedia, in order.
 func (r *Recorder) Replies() []string {
@@ -84,7 +117,7 @@ func RunContext(ctx context.Context, h messaging.Handler, ev *messaging.Event) (
 		err = messaging.Drop(r.err)
 	}
 	if err != nil {
-		r.replies, r.sends = nil, nil
+		r.replies, r.sends, r.changes = nil, nil, nil
 	}
 	return r, err
 }
