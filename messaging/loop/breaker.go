@@ -230,14 +230,20 @@ func (b *Breaker) state(conv Conv) *state {
 		b.recent.MoveToFront(e)
 		return e.Value.(*state)
 	}
-	if len(b.states) >= b.cfg.Conversations {
-		oldest := b.recent.Back()
-		delete(b.states, b.recent.Remove(oldest).(*state).conv)
-	}
 	// The strings outlive the call, and must not hold on to what they were cut out of.
-	conv = Conv{strings.Clone(conv.Ours), strings.Clone(conv.Theirs)}
-	s := &state{conv: conv}
-	b.states[conv] = b.recent.PushFront(s)
+	both := conv.Ours + conv.Theirs
+	conv = Conv{both[:len(conv.Ours)], both[len(conv.Ours):]}
+	if len(b.states) < b.cfg.Conversations {
+		s := &state{conv: conv}
+		b.states[conv] = b.recent.PushFront(s)
+		return s
+	}
+	e := b.recent.Back()
+	s := e.Value.(*state)
+	delete(b.states, s.conv)
+	*s = state{conv: conv, replies: s.replies[:0]}
+	b.recent.MoveToFront(e)
+	b.states[conv] = e
 	return s
 }
 
