@@ -96,13 +96,16 @@ func (s *Store) transact(f func() error) error {
 }
 
 func (s *Store) apply(b *messaging.Batch) error {
-	s.seqs, s.stamp = s.seqs[:0], b.Now.UnixMilli()
+	s.seqs, s.stamp, s.tail = s.seqs[:0], b.Now.UnixMilli(), tail{}
 	for _, a := range b.Appends {
 		seq, err := s.append(a, b.Now)
 		if err != nil {
 			return err
 		}
 		s.seqs = append(s.seqs, seq)
+	}
+	if _, err := s.changeAll(b.Consents); err != nil {
+		return err
 	}
 	for _, x := range b.Settles {
 		if err := s.settle(x); err != nil {
@@ -194,12 +197,19 @@ func (s *Store) results(b *messaging.Batch) []byte {
 		status, _ := encode(statuses, m.Status)
 		r = append(r, f, byte(outcome), byte(status))
 	}
-	sends := func(o *messaging.Outcome) {
-		if o != nil {
-			for _, out := range o.Sends {
-				flag(out.Inserted)
-			}
+	consents := func(cs []*messaging.ConsentChange) {
+		for _, c := range cs {
+			r = binary.AppendVarint(r, c.State.Seq)
 		}
+	}
+	outcome := func(o *messaging.Outcome) {
+		if o == nil {
+			return
+		}
+		for _, out := range o.Sends {
+			flag(out.Inserted)
+		}
+		consents(o.Consents)
 	}
 	for i, a := range b.Appends {
 		merge(a.Fresh, a.Merge)
@@ -209,11 +219,13 @@ func (s *Store) results(b *messaging.Batch) []byte {
 		if a.Merge != nil {
 			r = append(r, a.Merge.Ref.Attempt[:]...)
 		}
-		sends(a.Outcome)
+		consents(a.Consents)
+		outcome(a.Outcome)
 	}
+	consents(b.Consents)
 	for _, x := range b.Settles {
 		flag(x.Lost)
-		sends(x.Outcome)
+		outcome(x.Outcome)
 	}
 	for _, q := range b.Enqueues {
 		flag(q.Outgoing.Inserted)
@@ -261,11 +273,18 @@ func (s *Store) replay(b *messaging.Batch) (known bool, err error) {
 				}
 			}
 		}
-		p.sends(a.Outcome)
+		if err := errors.Join(s.changedBefore(&p, a.Consents), s.concluded(&p, a.Outcome)); err != nil {
+			return true, err
+		}
+	}
+	if err := s.changedBefore(&p, b.Consents); err != nil {
+		return true, err
 	}
 	for _, x := range b.Settles {
 		x.Lost = p.flag()
-		p.sends(x.Outcome)
+		if err := s.concluded(&p, x.Outcome); err != nil {
+			return true, err
+		}
 	}
 	for _, q := range b.Enqueues {
 		q.Existing, q.Outgoing.Inserted = nil, p.flag()
@@ -363,10 +382,23 @@ func (p *unpacker) merge() (flags byte, m *messaging.Merge) {
 	}
 }
 
-func (p *unpacker) sends(o *messaging.Outcome) {
-	if o != nil {
-		for _, out := range o.Sends {
-			out.Inserted = p.flag()
+// concluded unpacks what an outcome was told.
+func (s *Store) concluded(p *unpacker, o *messaging.Outcome) error {
+	if o == nil {
+		return nil
+	}
+	for _, out := range o.Sends {
+		out.Inserted = p.flag()
+	}
+	return s.changedBefore(p, o.Consents)
+}
+
+// changedBefore unpacks what changes of consent were told.
+func (s *Store) changedBefore(p *unpacker, cs []*messaging.ConsentChange) error {
+	for _, c := range cs {
+		if err := s.changed(c, p.varint()); err != nil {
+			return err
 		}
 	}
+	return nil
 }

@@ -34,10 +34,13 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	if _, known, err := s.event(ev.ID, hash); err != nil {
 		return 0, err
 	} else if known {
-		if o != nil {
-			notInserted(o.Sends)
-		}
+		unchanged(a.Consents)
+		dismiss(o)
 		return 0, nil
+	}
+	wanted, err := s.changeAll(a.Consents)
+	if err != nil {
+		return 0, err
 	}
 	seq = s.next.event
 	s.next.event++
@@ -67,11 +70,14 @@ func (s *Store) append(a *messaging.Append, now time.Time) (seq int64, err error
 	if o != nil {
 		runs, failure, handler = number(o.Attempt), text(o.Err), text(o.Handler)
 		if o.Fate == messaging.FateRetry {
-			notInserted(o.Sends)
+			dismiss(o)
 			retryAt = millis(o.RetryAt)
 		} else {
 			fate, finished = fateOf(o), s.stamp
-			from, count, err = s.insertAll(ev, o)
+			if err := s.changeBy(o); err != nil {
+				return 0, err
+			}
+			from, count, err = s.insertAll(ev, o, wanted)
 			if err != nil {
 				return 0, err
 			}
@@ -122,7 +128,7 @@ func (s *Store) settle(x *messaging.Settle) error {
 	var changed int64
 	var err error
 	if o.Fate == messaging.FateRetry {
-		notInserted(o.Sends)
+		dismiss(o)
 		changed, err = s.w.retryEvent.changes(seq, ev.ID, number(o.Attempt), millis(o.RetryAt), text(o.Err), text(o.Handler))
 		x.Lost = changed == 0
 		return err
@@ -140,20 +146,35 @@ func (s *Store) settle(x *messaging.Settle) error {
 		return err
 	}
 	if x.Lost = changed == 0; x.Lost {
-		notInserted(o.Sends)
+		dismiss(o)
 		return nil
+	}
+	if err := s.changeBy(o); err != nil {
+		return err
 	}
 	return s.insertPlanned(sends)
 }
 
-// insertAll inserts what an outcome decided and tells where.
-func (s *Store) insertAll(ev *messaging.Event, o *messaging.Outcome) (from, count driver.Value, err error) {
+// insertAll inserts the sends that an outcome decided, if they are wanted, and tells where.
+func (s *Store) insertAll(ev *messaging.Event, o *messaging.Outcome, wanted bool) (from, count driver.Value, err error) {
+	if !wanted {
+		notInserted(o.Sends)
+		return nil, nil, nil
+	}
 	sends, err := s.plan(ev, o)
 	if err != nil || len(sends) == 0 {
 		return nil, nil, err
 	}
 	from, count = s.next.send, int64(len(sends))
 	return from, count, s.insertPlanned(sends)
+}
+
+// dismiss says of everything that an outcome decided that it did not happen.
+func dismiss(o *messaging.Outcome) {
+	if o != nil {
+		notInserted(o.Sends)
+		unchanged(o.Consents)
+	}
 }
 
 func notInserted(outs []*messaging.Outgoing) {

@@ -204,7 +204,7 @@ func TestVerifyTells(t *testing.T) {
 		t.Fatalf("Verify: %v", err)
 	}
 	for _, want := range []string{
-		"schema version 2", "sound", "ids: those of 7 unfinished",
+		"schema version 3", "sound", "ids: those of 7 unfinished", "ledger of consent: 3 lines, one after the other; 2 numbers and scopes stand",
 		"events unfinished: 2\n", "events done: 3\n", "events dead: 1\n",
 		"sends queued: 3\n", "sends sending: 1\n", "sends in_doubt: 1\n", "sends delivered: 1\n", "sends accepted: 1\n",
 	} {
@@ -278,13 +278,24 @@ func TestVerifyReadsTheLog(t *testing.T) {
 func TestVerifyFindsDamage(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ damage, want string }{
-		"an event's id":    {`DELETE FROM ids_tail`, "not found by their ids, such as "},
-		"an id's place":    {`UPDATE ids SET key = key + 1 WHERE key = (SELECT max(key) FROM ids)`, "where nobody looks for it"},
-		"a segment":        {`DELETE FROM segments`, "not found by their ids, such as "},
-		"a lost send":      {`DELETE FROM sends WHERE seq = (SELECT send_seq FROM attempts)`, "1 attempts without their send"},
-		"an attempt":       {`UPDATE sends SET attempt_id = NULL WHERE status = 3`, "without an attempt"},
-		"an index's place": {`PRAGMA writable_schema = 1; UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'attempts_send') WHERE name = 'sends_open'`, "2nd reference to page"},
-		"another program":  {`PRAGMA application_id = 7`, "not a journal"},
+		"an event's id":           {`DELETE FROM ids_tail`, "not found by their ids, such as "},
+		"an id's place":           {`UPDATE ids SET key = key + 1 WHERE key = (SELECT max(key) FROM ids)`, "where nobody looks for it"},
+		"a segment":               {`DELETE FROM segments`, "not found by their ids, such as "},
+		"a lost send":             {`DELETE FROM sends WHERE seq = (SELECT send_seq FROM attempts)`, "1 attempts without their send"},
+		"an attempt":              {`UPDATE sends SET attempt_id = NULL WHERE status = 3`, "without an attempt"},
+		"an index's place":        {`PRAGMA writable_schema = 1; UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'attempts_send') WHERE name = 'sends_open'`, "2nd reference to page"},
+		"another program":         {`PRAGMA application_id = 7`, "not a journal"},
+		"a word of the ledger":    {unlocked + `UPDATE ledger SET note = 'a lettre' WHERE seq = 2`, "line 2 does not say what was written"},
+		"a line of the ledger":    {unlocked + `DELETE FROM ledger WHERE seq = 2`, "after line 1 comes line 3"},
+		"its end":                 {unlocked + `DELETE FROM ledger WHERE seq = 3`, "ends with line 2"},
+		"its end and the state":   {unlocked + `DELETE FROM ledger WHERE seq = 3; DELETE FROM consents WHERE seq = 3`, "speaks of 2 numbers and scopes, 1 are known"},
+		"a state":                 {`DELETE FROM consents WHERE seq = 2`, "speaks of 2 numbers and scopes, 1 are known"},
+		"a state of another line": {`UPDATE consents SET seq = 1 WHERE seq = 3`, "stands by line 1 of the ledger of consent, and a later line goes on"},
+		"a state of another":      {`UPDATE consents SET number = '+12025550102' WHERE seq = 2`, "2 are known and 1 of these by their line"},
+		"where a line stands":     {unlocked + `UPDATE ledger SET opted_out = 1 WHERE seq = 3`, "of line 3 of the ledger of consent stands does not follow"},
+		"since when it stands":    {unlocked + `UPDATE ledger SET since = since + 1 WHERE seq = 1`, "of line 1 of the ledger of consent stands does not follow"},
+		"what a line follows":     {unlocked + `UPDATE ledger SET before = 2 WHERE seq = 3`, "goes on from line 2, which is not about the same"},
+		"that a line follows":     {unlocked + `UPDATE ledger SET before = 1 WHERE seq = 2`, "1 lines of the ledger of consent go on from where another does"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -306,6 +317,9 @@ func TestVerifyFindsDamage(t *testing.T) {
 		})
 	}
 }
+
+// unlocked lets the ledger be altered, as somebody does who has the file.
+const unlocked = `DROP TRIGGER ledger_update; DROP TRIGGER ledger_delete; `
 
 func spoil(t *testing.T, path, statements string) {
 	t.Helper()

@@ -56,6 +56,15 @@ func (w *writer) statements() []prepared {
 		{&w.insertIDs, `INSERT INTO ids (key, entries) VALUES (?, ?)`},
 		{&w.insertTail, `INSERT INTO ids_tail (serial, entries) VALUES (?, ?)`},
 
+		{&w.ledgerEnd, `SELECT seq, hash FROM ledger ORDER BY seq DESC LIMIT 1`},
+		{&w.insertEntry, `INSERT INTO ledger (seq, at, number, scope, verb, origin, event_id, ours, context, sent_at, received_at, tier, word, rule,
+			actor, note, crossing, changed, opted_out, review, since, before, prev, hash)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&w.consentAt, `SELECT ` + standColumns + `, l.changed FROM ledger l WHERE l.seq = ?`},
+		{&w.findConsent, `SELECT ` + standColumns + ` FROM consents c CROSS JOIN ledger l ON l.seq = c.seq WHERE c.number = ?1 AND c.scope = ?2`},
+		{&w.insertConsent, `INSERT INTO consents (seq, number, scope) VALUES (?, ?, ?)`},
+		{&w.moveConsent, `UPDATE consents SET seq = ?2 WHERE seq = ?1`},
+
 		{&w.findBatch, `SELECT id, results FROM batches WHERE owner = ?`},
 		{&w.saveBatch, `INSERT INTO batches (owner, id, committed_at, results) VALUES (?1, ?2, ?3, ?4)
 			ON CONFLICT (owner) DO UPDATE SET id = ?2, committed_at = ?3, results = ?4`},

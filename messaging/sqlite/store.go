@@ -70,6 +70,7 @@ type Store struct {
 	open  map[uuid.UUID]*attempt // attempts that this process opened and that nothing has settled
 	seqs  []int64                // scratch: the batch's events
 	stamp driver.Value           // the batch's Now
+	tail  tail                   // as the batch leaves it
 	last  map[uuid.UUID]uuid.UUID
 	next  struct{ event, send int64 }
 }

@@ -87,6 +87,23 @@ func storyLast() *messaging.Batch {
 	}
 }
 
+// storyLines are how many lines of the ledger the story has.
+const storyLines = 3
+
+// storyStop is a change of consent that crosses an answer.
+func storyStop() *messaging.ConsentChange {
+	return &messaging.ConsentChange{
+		Number: "+12025550101", Verb: messaging.ConsentStop, Origin: messaging.OriginMessage, EventID: "done", Ours: "+12025550100",
+		Context: "support", SentAt: start.Add(-time.Second), ReceivedAt: start, Tier: "exact", Word: "STOP", Rule: "en",
+		Crossing: []uuid.UUID{storyAttempt("open", 1).ID},
+	}
+}
+
+// storyChange is one that an operator makes, with its ground.
+func storyChange(v messaging.ConsentVerb, scope messaging.Scope) *messaging.ConsentChange {
+	return &messaging.ConsentChange{Number: "+12025550101", Scope: scope, Verb: v, Origin: messaging.OriginOperator, Actor: "somebody", Note: "a letter"}
+}
+
 // tellStory commits the story.
 func tellStory(t *testing.T, s *Store) {
 	t.Helper()
@@ -133,6 +150,9 @@ func tellStory(t *testing.T, s *Store) {
 		{SendID: named("repeated"), Attempt: storyAttempt("repeated", 2), Status: messaging.StatusSending},
 	}})
 	tell(&messaging.Batch{Reports: []*messaging.Report{storyReport("repeated", 2, messaging.OutcomeAccepted, messaging.StatusAccepted)}})
+	tell(&messaging.Batch{Consents: []*messaging.ConsentChange{
+		storyStop(), storyChange(messaging.ConsentReview, messaging.ContextScope("sales")), storyChange(messaging.ConsentStart, messaging.ScopeAll),
+	}})
 	if err := s.exclusively(func() error { return s.seal(start.UnixMilli()) }); err != nil {
 		t.Fatal(err)
 	}

@@ -4,9 +4,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -59,6 +61,7 @@ func TestUpgrade(t *testing.T) {
 				t.Fatalf("the schema is of version %d (%v), want %d", got, err, newest())
 			}
 			checkStory(t, s)
+			checkLedger(t, s, version >= 3)
 		})
 	}
 }
@@ -70,6 +73,7 @@ func TestStory(t *testing.T) {
 	s.background.Wait()
 	tellStory(t, s)
 	checkStory(t, s)
+	checkLedger(t, s, true)
 }
 
 // checkStory checks that everything of the story is there and lives on.
@@ -78,6 +82,37 @@ func checkStory(t *testing.T, s *Store) {
 	checkWork(t, s)
 	checkLastBatch(t, s)
 	checkLife(t, s)
+}
+
+// checkLedger checks that the ledger is what the story says, or empty if it was told before
+// there was one, and that it goes on.
+func checkLedger(t *testing.T, s *Store, told bool) {
+	t.Helper()
+	lines := int64(0)
+	if told {
+		lines = storyLines
+	}
+	if n, err := messaging.VerifyLedger(t.Context(), s, nil); n != lines || err != nil {
+		t.Errorf("the ledger: %d lines, %v; want %d", n, err, lines)
+	}
+	if told {
+		found, err := s.Entries(t.Context(), messaging.LedgerQuery{Limit: 1})
+		want := *storyStop()
+		want.Changed, want.State = true, messaging.ConsentState{Number: want.Number, OptedOut: true, Since: start, Seq: 1}
+		if err != nil || !reflect.DeepEqual(found[0].ConsentChange, want) {
+			t.Errorf("line 1 of the ledger (%v) is %+v, want %+v", err, found, want)
+		}
+	}
+	c := storyChange(messaging.ConsentStop, messaging.ScopeAll)
+	b := batch(start.Add(time.Hour))
+	b.Consents = []*messaging.ConsentChange{c}
+	commit(t, s, b)
+	if want := (messaging.ConsentState{Number: c.Number, OptedOut: true, Since: b.Now, Seq: lines + 1}); !c.Changed || c.State != want {
+		t.Errorf("a change: Changed is %v, State %+v; want true, %+v", c.Changed, c.State, want)
+	}
+	if err := s.Verify(t.Context(), io.Discard); err != nil {
+		t.Errorf("Verify: %v", err)
+	}
 }
 
 func checkWork(t *testing.T, s *Store) {

@@ -83,7 +83,7 @@ type verifier struct {
 }
 
 func (v *verifier) all() error {
-	for _, examine := range []func() error{v.header, v.pages, v.foreign, v.ids, v.counts} {
+	for _, examine := range []func() error{v.header, v.pages, v.foreign, v.ids, v.consent, v.counts} {
 		if err := examine(); err != nil {
 			return err
 		}
@@ -100,6 +100,9 @@ func (v *verifier) say(format string, args ...any) error {
 func unsound(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", errUnsound, fmt.Sprintf(format, args...))
 }
+
+// broken is unsound for what another has found.
+func broken(err error) error { return fmt.Errorf("%w: %w", errUnsound, err) }
 
 func (v *verifier) one(query string, args ...any) (n int64, err error) {
 	err = v.each(1, func(row []driver.Value) error {

@@ -27,6 +27,8 @@ type writer struct {
 
 	findIDs, insertIDs, insertTail *stmt
 
+	ledgerEnd, insertEntry, consentAt, findConsent, insertConsent, moveConsent *stmt
+
 	findBatch, saveBatch *stmt
 }
 
