@@ -13,8 +13,9 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	d := s.hash.digest(ev.ID)
 	_, dup := s.seen.find(d)
 	if dup = dup || s.events[ev.ID] != nil || s.buried[ev.ID] != nil; dup {
+		unchanged(a.Consents)
 		if a.Outcome != nil {
-			notInserted(a.Outcome.Sends)
+			dismiss(a.Outcome)
 		}
 		return
 	}
@@ -40,7 +41,7 @@ func (s *Store) append(a *messaging.Append, now time.Time) {
 	}
 	e.decided(a.Outcome)
 	if a.Outcome.Fate == messaging.FateRetry {
-		notInserted(a.Outcome.Sends)
+		dismiss(a.Outcome)
 		e.size = eventSize(ev)
 		s.pushEvent(e)
 		return
@@ -60,12 +61,12 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) {
 	e := s.events[x.Event.ID]
 	x.Lost = e == nil
 	if x.Lost {
-		notInserted(x.Outcome.Sends)
+		dismiss(x.Outcome)
 		return
 	}
 	e.decided(x.Outcome)
 	if x.Outcome.Fate == messaging.FateRetry {
-		notInserted(x.Outcome.Sends)
+		dismiss(x.Outcome)
 		return
 	}
 	s.dropEvent(e)
@@ -76,6 +77,8 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) {
 func (s *Store) end(e *event, o *messaging.Outcome, sends bool, now time.Time) {
 	if o.Fate == messaging.FateDone {
 		s.ledger.changeAll(o.Consents, now)
+	} else {
+		unchanged(o.Consents)
 	}
 	s.insertAll(e, o, sends)
 	s.bury(e, now)
@@ -93,6 +96,12 @@ func (s *Store) insertAll(e *event, o *messaging.Outcome, wanted bool) {
 			e.sends = append(e.sends, out.ID)
 		}
 	}
+}
+
+// dismiss says of everything that an outcome decided that it did not happen.
+func dismiss(o *messaging.Outcome) {
+	notInserted(o.Sends)
+	unchanged(o.Consents)
 }
 
 func notInserted(outs []*messaging.Outgoing) {

@@ -80,6 +80,13 @@ func (l *ledger) changeAll(cs []*messaging.ConsentChange, now time.Time) bool {
 	return sends
 }
 
+// unchanged says of changes that they were not applied.
+func unchanged(cs []*messaging.ConsentChange) {
+	for _, c := range cs {
+		c.Changed, c.State = false, messaging.ConsentState{}
+	}
+}
+
 // Consents implements messaging.ConsentLedger.
 func (s *Store) Consents(ctx context.Context, after int64, limit int) ([]messaging.ConsentState, error) {
 	if err := ctx.Err(); err != nil {

@@ -18,6 +18,8 @@ type model struct {
 	sends    []*modelSend
 	attempts []*modelAttempt
 	early    []*messaging.Event // states without a send yet
+	ledger   []messaging.ConsentEntry
+	batch    *messaging.Batch // being applied
 }
 
 // share says whose the conversations of a shared store are.
@@ -28,6 +30,10 @@ type share interface {
 	// place journals an unfinished event, of which unheld says whether its writer has no
 	// room for it, and says whether the writer does not hold it.
 	place(e *modelEvent, unheld bool) bool
+	// overrule gives the ledger's word on a send that is about to leave; zero if it may.
+	overrule(s *messaging.Send) messaging.Verdict
+	// cross adds to a change the attempts of others that it crosses.
+	cross(c *messaging.ConsentChange)
 }
 
 type modelEvent struct {
@@ -54,6 +60,7 @@ type modelAttempt struct {
 	state     messaging.State
 	messageID string
 	since     time.Time
+	owner     uuid.UUID // who opened it
 }
 
 func (a *modelAttempt) newest() bool { return a.send.attempts[len(a.send.attempts)-1] == a }
@@ -70,13 +77,15 @@ func (a *modelAttempt) released() bool {
 
 // apply fills in the results of a batch as a right store does.
 func (m *model) apply(b *messaging.Batch) {
+	m.batch = b
 	for _, a := range b.Appends {
 		m.append(a)
 	}
+	m.changeAll(b.Consents)
 	for _, s := range b.Settles {
 		e := m.event(s.Event.ID)
 		s.Lost = e == nil || e.finished
-		m.conclude(e, s.Lost, s.Outcome)
+		m.conclude(e, s.Lost, s.Outcome, true)
 	}
 	for _, q := range b.Enqueues {
 		q.Existing = nil
@@ -166,9 +175,11 @@ func (m *model) attempt(is func(*modelAttempt) bool) *modelAttempt {
 func (m *model) append(a *messaging.Append) {
 	a.Fresh, a.Merge = m.event(a.Event.ID) == nil, nil
 	if !a.Fresh {
-		m.conclude(nil, true, a.Outcome)
+		unchanged(a.Consents)
+		m.conclude(nil, true, a.Outcome, true)
 		return
 	}
+	wanted := m.changeAll(a.Consents)
 	e := &modelEvent{ev: a.Event, finished: a.Outcome != nil && a.Outcome.Fate != messaging.FateRetry}
 	m.events = append(m.events, e)
 	if a.Event.Kind == messaging.KindState {
@@ -183,17 +194,19 @@ func (m *model) append(a *messaging.Append) {
 			a.Unheld = m.share.place(e, a.Unheld)
 		}
 	}
-	m.conclude(e, false, a.Outcome)
+	m.conclude(e, false, a.Outcome, wanted)
 }
 
-// conclude gives an event its fate and inserts the sends, unless the fate comes too late.
-func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome) {
+// conclude gives an event its fate, changes what was decided about consent and inserts the
+// sends if they are wanted, unless the fate comes too late.
+func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome, wanted bool) {
 	if o == nil {
 		return
 	}
 	for _, out := range o.Sends {
 		out.Inserted = false
 	}
+	unchanged(o.Consents)
 	if late {
 		return
 	}
@@ -201,22 +214,77 @@ func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome) {
 	if !e.finished {
 		e.retryAt, e.attempt = o.RetryAt, o.Attempt
 	}
-	if o.Fate == messaging.FateDone {
+	if o.Fate != messaging.FateDone {
+		return
+	}
+	m.changeAll(o.Consents)
+	if wanted {
 		for _, out := range o.Sends {
 			m.insert(out)
 		}
 	}
 }
 
+func unchanged(cs []*messaging.ConsentChange) {
+	for _, c := range cs {
+		c.Changed, c.State = false, messaging.ConsentState{}
+	}
+}
+
+// changeAll writes lines of the ledger and reports whether the sends that come with them are
+// wanted.
+func (m *model) changeAll(cs []*messaging.ConsentChange) bool {
+	wanted := len(cs) == 0
+	for _, c := range cs {
+		m.change(c)
+		wanted = wanted || c.Changed || c.Again
+	}
+	return wanted
+}
+
+func (m *model) change(c *messaging.ConsentChange) {
+	if m.share != nil {
+		m.share.cross(c)
+	}
+	was := m.stand(c.Number, c.Scope)
+	c.State = was.After(c.Verb, m.batch.Now)
+	c.State.Seq = int64(len(m.ledger)) + 1
+	c.Changed = c.State.OptedOut != was.OptedOut || c.State.Review != was.Review
+	m.ledger = chained(append(m.ledger, line(c, m.batch.Now)))
+}
+
+// stand is where a number stands in a scope.
+func (m *model) stand(n messaging.Number, scope messaging.Scope) messaging.ConsentState {
+	for _, e := range slices.Backward(m.ledger) {
+		if e.Number == n && e.Scope == scope {
+			return e.State
+		}
+	}
+	return messaging.ConsentState{Number: n, Scope: scope}
+}
+
+// stands are where all numbers stand, in the order of the last lines about them.
+func (m *model) stands() (all []messaging.ConsentState) {
+	for _, e := range m.ledger {
+		if m.stand(e.Number, e.Scope).Seq == e.Seq {
+			all = append(all, e.State)
+		}
+	}
+	return all
+}
+
 // insert returns the send that has the key already.
 func (m *model) insert(out *messaging.Outgoing) *modelSend {
-	out.Inserted, out.Unheld = false, false
+	out.Inserted, out.Unheld, out.Overruled = false, false, false
 	for _, s := range m.sends {
 		if out.Key != "" && s.Key == out.Key {
 			return s
 		}
 	}
 	out.Inserted = true
+	if m.share != nil && out.Attempt != nil {
+		m.overrule(out)
+	}
 	s := &modelSend{Send: out.Send, seq: int64(len(m.sends)) + 1, status: out.Status}
 	if m.share != nil && !s.status.Terminal() {
 		if out.Unheld = !m.share.mine(s.Conversation()); out.Unheld {
@@ -230,20 +298,32 @@ func (m *model) insert(out *messaging.Outgoing) *modelSend {
 	return nil
 }
 
+// overrule takes the attempt from a send that must not leave.
+func (m *model) overrule(out *messaging.Outgoing) {
+	if v := m.share.overrule(&out.Send); v.Status != "" {
+		out.Overruled, out.Attempt, out.Status, out.Reason, out.NotBefore = true, nil, v.Status, v.Reason, v.Until
+	}
+}
+
 func (m *model) begin(s *modelSend, at *messaging.Attempt) {
-	a := &modelAttempt{Attempt: *at, send: s, outcome: messaging.OutcomeOpen, since: at.ClaimedAt}
+	a := &modelAttempt{Attempt: *at, send: s, outcome: messaging.OutcomeOpen, since: at.ClaimedAt, owner: m.batch.Owner}
 	m.attempts = append(m.attempts, a)
 	s.attempts = append(s.attempts, a)
 	s.status = messaging.StatusSending
 }
 
 func (m *model) claim(c *messaging.Claim) {
-	c.Granted = false
+	c.Granted, c.Overruled = false, false
 	for _, s := range m.sends {
 		if s.ID != c.SendID || s.status != messaging.StatusQueued {
 			continue
 		}
 		c.Granted = true
+		if m.share != nil && c.Attempt != nil {
+			if v := m.share.overrule(&s.Send); v.Status != "" {
+				c.Overruled, c.Attempt, c.Status, c.Reason, c.NotBefore = true, nil, v.Status, v.Reason, v.Until
+			}
+		}
 		if c.Attempt != nil {
 			m.begin(s, c.Attempt)
 		} else if s.status = c.Status; s.status == messaging.StatusQueued {

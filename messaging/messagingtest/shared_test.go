@@ -86,6 +86,84 @@ func (d *sharedData) busy(c messaging.Conversation, but *modelEvent) bool {
 	return false
 }
 
+// overrule implements share.
+func (d *sharedData) overrule(s *messaging.Send) messaging.Verdict {
+	states := d.model.stands()
+	if d.is("a review overrules nothing") {
+		states = slices.DeleteFunc(states, func(st messaging.ConsentState) bool { return st.Review })
+	}
+	if d.is("a scope overrules everything") {
+		for i := range states {
+			states[i].Scope = messaging.ScopeAll
+		}
+	}
+	own := d.is("the own change is not seen") && len(d.batch.Consents) > 0
+	if d.is("nothing is overruled") || own || d.is("a claim is not overruled") && len(d.batch.Claims) > 0 ||
+		d.is("an insertion is not overruled") && len(d.batch.Claims) == 0 {
+		return messaging.Verdict{}
+	}
+	if d.is("even the confirmation is overruled") {
+		other := *s
+		other.Category = messaging.CategoryReply
+		s = &other
+	}
+	return messaging.ConsentVerdict(d.batch.Now, s, states...)
+}
+
+// cross implements share.
+func (d *sharedData) cross(c *messaging.ConsentChange) {
+	if c.Verb != messaging.ConsentStop && !d.is("everything crosses") || d.is("nothing crosses") {
+		return
+	}
+	for _, a := range d.model.attempts {
+		open := a.outcome == messaging.OutcomeOpen || d.is("what was answered crosses too")
+		other := a.owner != d.batch.Owner || d.is("what is the caller's crosses too")
+		if open && other && (a.send.To == c.Number || d.is("the attempts at others cross")) && !slices.Contains(c.Crossing, a.ID) {
+			c.Crossing = append(slices.Clone(c.Crossing), a.ID)
+		}
+	}
+}
+
+// visible are the lines that can be read.
+func (d *sharedData) visible() []messaging.ConsentEntry {
+	all := slices.Clone(d.model.ledger)
+	if n := len(all); d.is("a line shows after the next one") && n > 1 && n%2 == 0 {
+		all = slices.Delete(all, n-2, n-1)
+	}
+	return all
+}
+
+func (s *sharedStore) Consents(ctx context.Context, after int64, limit int) ([]messaging.ConsentState, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	shown := model{ledger: s.visible()}
+	found := slices.DeleteFunc(shown.stands(), func(st messaging.ConsentState) bool { return st.Seq <= after })
+	return some(found, true, limit), nil
+}
+
+func (s *sharedStore) ConsentOf(ctx context.Context, numbers ...messaging.Number) ([]messaging.ConsentState, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.DeleteFunc(s.model.stands(), func(st messaging.ConsentState) bool { return !slices.Contains(numbers, st.Number) }), nil
+}
+
+func (s *sharedStore) Entries(ctx context.Context, q messaging.LedgerQuery) ([]messaging.ConsentEntry, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return some(slices.DeleteFunc(s.visible(), func(e messaging.ConsentEntry) bool {
+		return e.Seq <= q.After || q.Number != "" && e.Number != q.Number
+	}), true, cmp.Or(q.Limit, 1000)), nil
+}
+
 // mine implements share.
 func (d *sharedData) mine(c messaging.Conversation) bool { return d.take(c, nil) }
 
@@ -169,11 +247,12 @@ func (d *sharedData) tell(owner uuid.UUID) {
 
 // snapshot copies a batch with its results.
 func snapshot(b *messaging.Batch) *messaging.Batch {
-	c := &messaging.Batch{}
+	c := &messaging.Batch{Consents: snapshotConsents(b.Consents)}
 	for _, a := range b.Appends {
 		n := *a
 		ev := *a.Event
 		n.Event, n.Outcome, n.Merge = &ev, snapshotOutcome(a.Outcome), snapshotMerge(a.Merge)
+		n.Consents = snapshotConsents(a.Consents)
 		c.Appends = append(c.Appends, &n)
 	}
 	for _, x := range b.Settles {
@@ -214,18 +293,37 @@ func snapshotOutcome(o *messaging.Outcome) *messaging.Outcome {
 		for _, out := range o.Sends {
 			sends = append(sends, copied(out))
 		}
-		o.Sends = sends
+		o.Sends, o.Consents = sends, snapshotConsents(o.Consents)
 	}
 	return o
+}
+
+func snapshotConsents(cs []*messaging.ConsentChange) (all []*messaging.ConsentChange) {
+	for _, c := range cs {
+		all = append(all, copied(c))
+	}
+	return all
 }
 
 // restore fills in the results that a batch had.
 func restore(b, had *messaging.Batch) {
 	had = snapshot(had)
+	var changes []*messaging.ConsentChange
+	eachConsent(had, func(c *messaging.ConsentChange) { changes = append(changes, c) })
+	eachConsent(b, func(c *messaging.ConsentChange) {
+		c.Changed, c.State, c.Crossing = changes[0].Changed, changes[0].State, changes[0].Crossing
+		changes = changes[1:]
+	})
+	send := func(out, had *messaging.Outgoing) {
+		out.Inserted, out.Unheld = had.Inserted, had.Unheld
+		if out.Overruled = had.Overruled; out.Overruled {
+			out.Attempt, out.Status, out.Reason, out.NotBefore = nil, had.Status, had.Reason, had.NotBefore
+		}
+	}
 	outcome := func(o, had *messaging.Outcome) {
 		if o != nil {
 			for i, out := range o.Sends {
-				out.Inserted, out.Unheld = had.Sends[i].Inserted, had.Sends[i].Unheld
+				send(out, had.Sends[i])
 			}
 		}
 	}
@@ -243,10 +341,14 @@ func restore(b, had *messaging.Batch) {
 	}
 	for i, q := range b.Enqueues {
 		h := had.Enqueues[i]
-		q.Outgoing.Inserted, q.Outgoing.Unheld, q.Existing = h.Outgoing.Inserted, h.Outgoing.Unheld, h.Existing
+		send(q.Outgoing, h.Outgoing)
+		q.Existing = h.Existing
 	}
 	for i, c := range b.Claims {
-		c.Granted = had.Claims[i].Granted
+		h := had.Claims[i]
+		if c.Granted, c.Overruled = h.Granted, h.Overruled; c.Overruled {
+			c.Attempt, c.Status, c.Reason, c.NotBefore = nil, h.Status, h.Reason, h.NotBefore
+		}
 	}
 	for i, r := range b.Reports {
 		r.Merge = had.Reports[i].Merge
@@ -396,6 +498,19 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		t.Skip("runs this program once for each promise")
 	}
 	for wrong, test := range map[string]string{
+		"nothing is overruled":                      "Consent/StopOverrulesWhatOthersSend",
+		"a claim is not overruled":                  "Consent/StopOverrulesWhatOthersSend",
+		"an insertion is not overruled":             "Consent/StopOverrulesWhatOthersSend",
+		"a review overrules nothing":                "Consent/ReviewPutsOffWhatOthersSend",
+		"a scope overrules everything":              "Consent/ScopesOverruleTheirOwn",
+		"the own change is not seen":                "Consent/OverruledInTheSameBatch",
+		"even the confirmation is overruled":        "Consent/ConfirmationLeaves",
+		"nothing crosses":                           "Consent/StopCrossesTheAttemptsOfOthers",
+		"everything crosses":                        "Consent/StopCrossesTheAttemptsOfOthers",
+		"what was answered crosses too":             "Consent/StopCrossesTheAttemptsOfOthers",
+		"what is the caller's crosses too":          "Consent/StopCrossesTheAttemptsOfOthers",
+		"the attempts at others cross":              "Consent/StopCrossesTheAttemptsOfOthers",
+		"a line shows after the next one":           "Consent/ReaderMissesNothing",
 		"the same event is fresh for all":           "Race/SameEvent",
 		"everybody owns everything":                 "Owner/FirstAppenderOwns",
 		"a queued send keeps nothing":               "Owner/UnfinishedKeepsTheConversation",

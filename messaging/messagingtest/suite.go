@@ -68,6 +68,9 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		if _, ok := s.(messaging.Archive); !ok {
 			t.Errorf("%T is no messaging.Archive", s)
 		}
+		if !hasLedger(s) {
+			t.Errorf("%T is no messaging.ConsentLedger; the tests of consent are left out", s)
+		}
 		if _, ok := s.(messaging.Sharer); ok != s.Traits().Shared {
 			t.Errorf("%T is a messaging.Sharer: %v; Traits: Shared is %v", s, ok, s.Traits().Shared)
 		}
@@ -82,6 +85,16 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 			}
 		})
 	}
+	t.Run("Consent", func(t *testing.T) {
+		for _, c := range consentTests {
+			t.Run(c.name, func(t *testing.T) {
+				t.Parallel()
+				s := open(t)
+				needLedger(t, s)
+				c.run(newWorld(t, s))
+			})
+		}
+	})
 	t.Run("Model", func(t *testing.T) {
 		t.Parallel()
 		testModel(t, open)
@@ -141,6 +154,8 @@ func (w *world) batch(ops ...any) *messaging.Batch {
 			b.Reports = append(b.Reports, op)
 		case *messaging.Revive:
 			b.Revives = append(b.Revives, op)
+		case *messaging.ConsentChange:
+			b.Consents = append(b.Consents, op)
 		default:
 			w.Fatalf("batch: %T is not an operation", op)
 		}

@@ -42,7 +42,27 @@ func (w *world) mixed() *mixed {
 		&messaging.Revive{EventID: m.dead.ID}, &messaging.Revive{EventID: m.dropped.ID, Drop: true},
 		&messaging.Revive{EventID: m.dead.ID}, &messaging.Revive{EventID: "nothing"},
 	)
+	if hasLedger(w.store) {
+		w.addConsents(m.batch)
+	}
 	return m
+}
+
+// addConsents adds a change of consent wherever a batch has a place for it.
+func (w *world) addConsents(b *messaging.Batch) {
+	add := func(cs *[]*messaging.ConsentChange, n int) {
+		*cs = append(*cs, stop(person(n)), scoped(change(messaging.ConsentReview, person(n)), messaging.ContextScope("support")))
+	}
+	for i, a := range b.Appends {
+		add(&a.Consents, i)
+		if a.Outcome != nil {
+			add(&a.Outcome.Consents, i+20)
+		}
+	}
+	for i, x := range b.Settles {
+		add(&x.Outcome.Consents, i+40)
+	}
+	add(&b.Consents, 60)
 }
 
 // results are everything a commit says about a batch.
@@ -57,6 +77,8 @@ type results struct {
 	Revived  []*messaging.Event
 	Done     []bool
 	Unheld   []bool
+	Changed  []bool
+	Stands   []messaging.ConsentState
 }
 
 func resultsOf(b *messaging.Batch) results {
@@ -69,6 +91,9 @@ func resultsOf(b *messaging.Batch) results {
 			}
 		}
 	}
+	eachConsent(b, func(c *messaging.ConsentChange) {
+		r.Changed, r.Stands = append(r.Changed, c.Changed), append(r.Stands, c.State)
+	})
 	merged := func(m *messaging.Merge) {
 		if m = copied(m); m != nil {
 			if m.Again = copied(m.Again); m.Again != nil {
@@ -108,6 +133,26 @@ func resultsOf(b *messaging.Batch) results {
 	return r
 }
 
+// eachConsent calls f for every change of consent of a batch, in the order in which they
+// are applied.
+func eachConsent(b *messaging.Batch, f func(*messaging.ConsentChange)) {
+	all := func(cs []*messaging.ConsentChange) {
+		for _, c := range cs {
+			f(c)
+		}
+	}
+	for _, a := range b.Appends {
+		all(a.Consents)
+		if a.Outcome != nil {
+			all(a.Outcome.Consents)
+		}
+	}
+	all(b.Consents)
+	for _, x := range b.Settles {
+		all(x.Outcome.Consents)
+	}
+}
+
 // copied keeps what a result was when something changes the value that it points to.
 func copied[T any](p *T) *T {
 	if p == nil {
@@ -127,6 +172,7 @@ func spoil(b *messaging.Batch) {
 			}
 		}
 	}
+	eachConsent(b, func(c *messaging.ConsentChange) { spoilt(c).Changed = !c.Changed })
 	for _, a := range b.Appends {
 		if a.Fresh {
 			a.Event.Seq = -1

@@ -77,6 +77,24 @@ func testDurable(t *testing.T, open func(*testing.T) messaging.Store, reopen fun
 		w.wantMerge("never back", w.arrive("SM2", messaging.StateSent), known,
 			merge{isAccepted, messaging.StatusDelivered, false, false})
 	})
+	run("ConsentIsKnown", func(w *world, reopen func()) {
+		needLedger(w.T, w.store)
+		cs := []*messaging.ConsentChange{
+			stop(theirs), stop(theirs), scoped(change(messaging.ConsentReview, theirs), messaging.ContextScope("sales")), start(person(1)),
+		}
+		for _, c := range cs[:3] {
+			w.commit(c)
+		}
+		w.commit(w.said(cs[3], w.confirmation()))
+		reopen()
+		w.wantLedger(w.lines(cs...)...)
+		w.same("Consents", w.consents(0, everything), []messaging.ConsentState{cs[1].State, cs[2].State, cs[3].State})
+		w.same("ConsentOf", w.consentOf(theirs), []messaging.ConsentState{cs[1].State, cs[2].State})
+		next := stop(theirs)
+		w.commit(next)
+		w.is("Changed by a stop after reopening", next.Changed, false)
+		w.wantLedger(w.lines(append(cs, next)...)...)
+	})
 	run("RetriedBatchIsRecognised", func(w *world, _ func()) {
 		m := w.mixed()
 		if err := w.store.Commit(w.Context(), m.batch); err != nil {

@@ -27,6 +27,7 @@ func testModel(t *testing.T, open func(*testing.T) messaging.Store) {
 			T: rt, store: store, owner: newID(),
 			now: time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC),
 		}
+		g.ledger, _ = store.(messaging.ConsentLedger)
 		for range rapid.IntRange(1, 25).Draw(rt, "batches") {
 			g.step()
 		}
@@ -42,13 +43,20 @@ type generator struct {
 	now      time.Time
 	sends    []uuid.UUID
 	attempts []*messaging.Attempt
+	ledger   messaging.ConsentLedger // nil if the store has none
 }
 
 func (g *generator) step() {
 	g.now = g.now.Add(time.Duration(rapid.IntRange(0, 3).Draw(g.T, "seconds")) * time.Second)
 	b := &messaging.Batch{ID: newID(), Owner: g.owner, Now: g.now}
+	kinds := []string{"append", "state", "settle", "enqueue", "claim", "report", "report", "revive"}
+	if g.ledger != nil {
+		kinds = append(kinds, "consent")
+	}
 	for range rapid.IntRange(1, 5).Draw(g.T, "operations") {
-		switch rapid.SampledFrom([]string{"append", "state", "settle", "enqueue", "claim", "report", "report", "revive"}).Draw(g.T, "operation") {
+		switch rapid.SampledFrom(kinds).Draw(g.T, "operation") {
+		case "consent":
+			b.Consents = append(b.Consents, g.change())
 		case "append":
 			b.Appends = append(b.Appends, g.append())
 		case "state":
@@ -111,6 +119,61 @@ func (g *generator) step() {
 		}
 	}
 	g.same("work", work, known)
+	if g.ledger != nil {
+		g.sameLedger()
+	}
+}
+
+// sameLedger compares what is known of consent.
+func (g *generator) sameLedger() {
+	entries, err := g.ledger.Entries(g.Context(), messaging.LedgerQuery{})
+	if err != nil {
+		g.Fatalf("Entries: %v", err)
+	}
+	if d := sameEntries(entries, g.model.ledger); d != "" {
+		g.Fatalf("the ledger (-model +store):\n%s", d)
+	}
+	states, err := g.ledger.Consents(g.Context(), 0, everything)
+	if err != nil {
+		g.Fatalf("Consents: %v", err)
+	}
+	g.same("where the numbers stand", states, g.model.stands())
+	n := g.person()
+	if states, err = g.ledger.ConsentOf(g.Context(), n); err != nil {
+		g.Fatalf("ConsentOf: %v", err)
+	}
+	slices.SortFunc(states, func(a, b messaging.ConsentState) int { return int(a.Seq - b.Seq) })
+	g.same("where a number stands", states, slices.DeleteFunc(g.model.stands(), func(st messaging.ConsentState) bool { return st.Number != n }))
+}
+
+// person draws a number. It is not the one to which the sends go if the store would
+// overrule them, which the model of one owner does not.
+func (g *generator) person() messaging.Number {
+	people := []messaging.Number{person(0), person(1), theirs}
+	if g.store.Traits().Shared {
+		people = people[:2]
+	}
+	return rapid.SampledFrom(people).Draw(g.T, "person")
+}
+
+func (g *generator) change() *messaging.ConsentChange {
+	c := change(rapid.SampledFrom([]messaging.ConsentVerb{
+		messaging.ConsentStop, messaging.ConsentStart, messaging.ConsentReview, messaging.ConsentKeep,
+	}).Draw(g.T, "verb"), g.person())
+	c.Scope = rapid.SampledFrom([]messaging.Scope{messaging.ScopeAll, messaging.ContextScope("sales")}).Draw(g.T, "scope")
+	c.Again = rapid.IntRange(0, 4).Draw(g.T, "said again") == 0
+	return spoilt(c)
+}
+
+// changes draws the changes that come with something else.
+func (g *generator) changes() (all []*messaging.ConsentChange) {
+	if g.ledger == nil {
+		return nil
+	}
+	for range max(0, rapid.IntRange(-2, 2).Draw(g.T, "changes")) {
+		all = append(all, g.change())
+	}
+	return all
 }
 
 // claimsAgain reports whether a batch claims what it lets go out again itself. Nobody does
@@ -157,7 +220,7 @@ func (g *generator) event() *messaging.Event {
 }
 
 func (g *generator) append() *messaging.Append {
-	a := &messaging.Append{Event: g.event()}
+	a := &messaging.Append{Event: g.event(), Consents: g.changes()}
 	if rapid.Bool().Draw(g.T, "early") {
 		a.Outcome = g.outcome()
 	}
@@ -166,7 +229,7 @@ func (g *generator) append() *messaging.Append {
 
 func (g *generator) outcome() *messaging.Outcome {
 	fate := rapid.SampledFrom([]messaging.Fate{messaging.FateDone, messaging.FateDone, messaging.FateRetry, messaging.FateDead}).Draw(g.T, "fate")
-	o := &messaging.Outcome{Fate: fate, Attempt: rapid.IntRange(1, 8).Draw(g.T, "runs")}
+	o := &messaging.Outcome{Fate: fate, Attempt: rapid.IntRange(1, 8).Draw(g.T, "runs"), Consents: g.changes()}
 	switch fate {
 	case messaging.FateDone:
 		for range rapid.IntRange(0, 2).Draw(g.T, "sends") {

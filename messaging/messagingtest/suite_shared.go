@@ -26,6 +26,7 @@ func testShared(t *testing.T, open func(*testing.T) messaging.Store, f Features)
 	}{
 		{"Race", false, raceTests},
 		{"Owner", false, ownerTests},
+		{"Consent", false, sharedConsentTests},
 		{"Watch", false, watchTests},
 		{"Leave", false, leaveTests},
 		{"Death", true, deathTests},
@@ -37,7 +38,11 @@ func testShared(t *testing.T, open func(*testing.T) messaging.Store, f Features)
 					if !g.serial {
 						t.Parallel()
 					}
-					c.run(openInstances(t, open(t), f, c.instances))
+					s := open(t)
+					if g.name == "Consent" {
+						needLedger(t, s)
+					}
+					c.run(openInstances(t, s, f, c.instances))
 				})
 			}
 		})
