@@ -105,9 +105,10 @@ func (j *journal) start(e *Engine, ctx context.Context, group *sync.WaitGroup) {
 	if !j.block {
 		return
 	}
-	j.in = make(chan *batch, 1)
+	in := make(chan *batch, 1) // stop may come before the goroutine runs
+	j.in = in
 	group.Go(func() {
-		for b := range j.in {
+		for b := range in {
 			j.commit(e.store, b)
 			j.done <- b
 		}
