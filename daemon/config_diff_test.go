@@ -41,7 +41,7 @@ contexts:
 		"secret": {text: base, env: []string{"SIGNPOST_HTTP_TOKEN=sixteen-or-more-letters"}, restart: []string{"http.token"}},
 		"sending": {
 			text: base + "sending: {numbers: [{number: '+12025550123', campaign: C}], campaigns: [{id: C}], caps: [], countries: [GB], rates: {10dlc: 5/s}, in_doubt: {wait: 61s}}\n" +
-				"quiet_hours: {preset: custom, windows: '09:00-12:00', states: {FL: '10:00-11:00'}}\n",
+				"quiet_hours: {preset: custom, windows: '09:00-12:00', states: {FL: '09:00-11:00'}}\n",
 			restart: []string{"sending.in_doubt.wait"},
 			reload: []string{
 				"sending.rates.10dlc", "quiet_hours.preset", "quiet_hours.windows",
