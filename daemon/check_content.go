@@ -44,10 +44,11 @@ const wordsKey = "words"
 // lint judges every text and word that the configuration has, and the quiet hours. Nothing at run time is
 // blocked by it.
 func (l *loader) lint() {
-	c := &contentLinter{loader: l, seen: make(map[Finding]bool), options: lint.Options{Brand: l.cfg.Brand}}
+	c := &contentLinter{loader: l, seen: make(map[Finding]bool), options: lint.Options{Brand: l.cfg.Brand, Contact: l.cfg.Consent.Contact}}
 	for _, f := range lint.Judge(l.cfg.Brand, lint.Brand, c.options) {
 		c.say(f, l.placeOf("brand"), "brand")
 	}
+	c.lintConsent()
 	for _, f := range lint.Hours(l.cfg.QuietHours.quiet()) {
 		key := "quiet_hours.windows"
 		if f.State != "" {

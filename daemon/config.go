@@ -32,6 +32,7 @@ type Config struct {
 	Contexts   map[string]ContextConfig `yaml:"contexts" reload:"yes"`         // by name: opaque, case-sensitive
 	Handling   HandlingConfig           `yaml:"handling"`
 	Sending    SendingConfig            `yaml:"sending"`
+	Consent    ConsentConfig            `yaml:"consent"`
 	QuietHours QuietHoursConfig         `yaml:"quiet_hours" reload:"yes"`
 	Retention  RetentionConfig          `yaml:"retention"`
 	Shutdown   ShutdownConfig           `yaml:"shutdown"`
@@ -138,8 +139,9 @@ func (LogFormat) choices() []string { return []string{"auto", "json", "text"} }
 
 // ContextConfig is what one context does.
 type ContextConfig struct {
-	Handlers []HandlerConfig `yaml:"handlers"` // for messages, in order
-	States   []HandlerConfig `yaml:"states"`   // for the delivery states of what the context sent
+	Handlers []HandlerConfig `yaml:"handlers"`  // for messages, in order
+	States   []HandlerConfig `yaml:"states"`    // for the delivery states of what the context sent
+	OptedOut OptedOut        `yaml:"opted_out"` // what happens to messages of people who opted out
 }
 
 // HandlingConfig bounds the handlers.
@@ -269,6 +271,7 @@ func DefaultConfig() Config {
 			Duplicates:   DuplicatesConfig{Window: loop.DuplicateWindow},
 			Replicas:     1,
 		},
+		Consent:    defaultConsent(),
 		QuietHours: QuietHoursConfig{Preset: QuietConservative, Ported: PortedTrust},
 		Retention:  RetentionConfig{Texts: 30 * day},
 		Shutdown:   ShutdownConfig{Budget: 25 * time.Second},

@@ -26,8 +26,9 @@ type Changes struct {
 }
 
 // Diff tells which keys differ between the configuration in force and its successor. Lists
-// count as one key, a context as two: contexts.NAME.handlers and contexts.NAME.states. A
-// secret counts under the key of the secret, also if its file changed and not its name.
+// count as one key, a context as two: contexts.NAME.handlers and contexts.NAME.states, and
+// contexts.NAME.opted_out where that is not the default. A secret counts under the key of
+// the secret, also if its file changed and not its name.
 func Diff(old, next *Config) Changes {
 	var c Changes
 	was, is := old.values(), next.values()
@@ -104,6 +105,9 @@ func (c *Config) values() *values {
 				canonical(&b, item.options)
 			}
 			vs.add(value{"contexts." + name + "." + chain.name, b.String(), b.String(), true})
+		}
+		if ctx.OptedOut == OptedOutObserve {
+			vs.add(value{"contexts." + name + ".opted_out", string(ctx.OptedOut), string(ctx.OptedOut), true})
 		}
 	}
 	s := &c.Sending
@@ -245,6 +249,9 @@ func (c Config) String() string {
 			if len(names) > 0 {
 				fmt.Fprintf(&b, "contexts.%s.%s: %s\n", name, chain.name, strings.Join(names, ", "))
 			}
+		}
+		if ctx.OptedOut == OptedOutObserve {
+			fmt.Fprintf(&b, "contexts.%s.opted_out: %s\n", name, ctx.OptedOut)
 		}
 	}
 	return b.String()

@@ -28,6 +28,7 @@ func (l *loader) validate() {
 	l.checkStore()
 	l.checkHTTP()
 	l.checkText("brand", l.cfg.Brand)
+	l.checkConsent()
 	l.checkTimes()
 	l.checkNumbers()
 	l.checkSending()

@@ -109,7 +109,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if err = d.buildPolicy(&cfg); err != nil {
 		return err
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy.Rules()))
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy.Rules(), d.cfg.Load))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())

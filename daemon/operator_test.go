@@ -27,8 +27,14 @@ type operated struct {
 // contextsOf writes the daemon's configuration.
 func (o *operated) contextsOf(t *testing.T, contexts string) {
 	t.Helper()
-	text := fmt.Sprintf("store: sqlite:%s\nhttp: {listen: %q}\nsending: {in_doubt: {wait: 1h, settle: 1h, release: 2h}}\ncontexts:\n%s",
-		filepath.Join(o.dir, "journal", "signpost.db"), o.listen, contexts)
+	o.configure(t, "", contexts)
+}
+
+// configure writes the daemon's configuration, with more keys than usual.
+func (o *operated) configure(t *testing.T, more, contexts string) {
+	t.Helper()
+	text := fmt.Sprintf("store: sqlite:%s\nhttp: {listen: %q}\nsending: {in_doubt: {wait: 1h, settle: 1h, release: 2h}}\n%scontexts:\n%s",
+		filepath.Join(o.dir, "journal", "signpost.db"), o.listen, more, contexts)
 	if err := os.WriteFile(o.path, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -38,12 +44,24 @@ const answering = "  support: {handlers: [{keyword: {words: [QUIET], handlers: [
 
 func operate(t *testing.T) *operated {
 	t.Helper()
-	dir := t.TempDir()
-	o := &operated{dir: dir, path: filepath.Join(dir, "signpost.yaml"), listen: freeAddr(t), space: socketSpace(t)}
+	o := prepare(t)
 	o.contextsOf(t, answering)
+	o.start(t)
+	return o
+}
+
+// prepare makes everything but the configuration and the daemon.
+func prepare(t *testing.T) *operated {
+	t.Helper()
+	dir := t.TempDir()
+	return &operated{dir: dir, path: filepath.Join(dir, "signpost.yaml"), listen: freeAddr(t), space: socketSpace(t)}
+}
+
+// start starts the daemon, for the first time or again.
+func (o *operated) start(t *testing.T) {
+	t.Helper()
 	o.process = launch(t, o.space, "env", "-u", "SIGNPOST_STORE", "signpost", "run", "--config", o.path)
 	o.expect(`"msg":"ready"`)
-	return o
 }
 
 // run runs a command of the operator and holds it against its exit code and what it says.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/signpost-sms/signpost/contexts"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/consent"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -38,8 +39,9 @@ func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) rel
 }
 
 // engineConfig is the engine's part of the configuration.
-func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules []messaging.Rule) messaging.Config {
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules []messaging.Rule, inForce func() *Config) messaging.Config {
 	return messaging.Config{
+		Consent:        consentPolicy(&cfg, inForce),
 		Rules:          rules,
 		Logger:         log,
 		Metrics:        m,
@@ -57,6 +59,17 @@ func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metri
 		Redeliver: messaging.Redeliver{Attempts: cfg.Sending.Redeliver.Attempts, Wait: cfg.Sending.Redeliver.Wait},
 		Log:       platform,
 		Trace:     opts.trace,
+	}
+}
+
+// consentPolicy is what the operator chose about consent. Texts, and which contexts are shown
+// what people write who opted out, are those of the configuration in force.
+func consentPolicy(boot *Config, inForce func() *Config) messaging.ConsentPolicy {
+	return messaging.ConsentPolicy{
+		Scope:      messaging.Reach(boot.Consent.Scope),
+		RepeatStop: consent.Repeat(boot.Consent.RepeatStop),
+		Wording:    func(_ string, lang consent.Language) consent.Texts { return inForce().wording(lang) },
+		Observe:    func(context string) bool { return inForce().Contexts[context].OptedOut == OptedOutObserve },
 	}
 }
 

@@ -1,0 +1,98 @@
+package daemon
+
+import (
+	"slices"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/signpost-sms/signpost/relay/relaytest"
+)
+
+// consenting is an operated daemon with a brand and a way to reach a person.
+func consenting(t *testing.T, more string) *operated {
+	t.Helper()
+	o := prepare(t)
+	o.configure(t, "brand: Pizza Ann\nconsent: {contact: ann@example.com}\n"+more, answering)
+	o.start(t)
+	return o
+}
+
+// say texts a context and waits for the acknowledgement.
+func (o *operated) say(t *testing.T, body string) {
+	t.Helper()
+	in, err := o.space.Inject(relaytest.SMS{From: person, To: ourNumber, Context: "support", Body: body}, relaytest.Target{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := in.Wait(t.Context()); err != nil {
+		t.Fatalf("%q was not acknowledged: %v", body, err)
+	}
+}
+
+// heard waits until so many texts are on the person's telephone, and gives them.
+func (o *operated) heard(t *testing.T, n int) (texts []string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
+		texts = nil
+		for _, m := range o.space.Handset(person).Messages() {
+			texts = append(texts, m.Body)
+		}
+		if len(texts) >= n {
+			return texts
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d texts on the telephone, want %d: %q", len(texts), n, texts)
+		}
+	}
+}
+
+const (
+	confirmedStop  = "Pizza Ann: You are unsubscribed. We will not text you again. Reply START to return."
+	confirmedStart = "Pizza Ann: You are subscribed again. Msg frequency varies. Reply HELP for help, STOP to end. Msg & data rates may apply."
+	answeredHelp   = "Pizza Ann: for help, contact ann@example.com. Reply STOP to end. Msg & data rates may apply."
+)
+
+// The whole life of a consent, over a socket and a restart: who said STOP gets its one
+// confirmation and the answer to HELP, and nothing more until START.
+func TestStopOutlivesTheProcess(t *testing.T) {
+	t.Parallel()
+	o := consenting(t, "")
+	o.say(t, "STOP")
+	want := []string{confirmedStop}
+	o.heard(t, 1)
+	o.stop(t)
+	o.start(t)
+	o.say(t, "hello")
+	o.say(t, "stop")
+	o.say(t, "HELP")
+	want = append(want, answeredHelp)
+	o.heard(t, len(want))
+	o.say(t, "START")
+	want = append(want, confirmedStart)
+	o.heard(t, len(want))
+	o.say(t, "hello again")
+	want = append(want, "support: hello again")
+	if got := o.heard(t, len(want)); !slices.Equal(got, want) {
+		t.Errorf("on the telephone:\n%q, want\n%q", got, want)
+	}
+	o.stop(t)
+}
+
+// Texts and the treatment of people who opted out follow a reload; how far a STOP reaches
+// waits for a restart and is named.
+func TestReloadChangesConsent(t *testing.T) {
+	t.Parallel()
+	o := consenting(t, "")
+	o.configure(t, "brand: Ann & Sons\nconsent: {opt_out_message: '{{.Brand}}: no more texts. START to return.', scope: per_number, repeat_stop: daily}\n",
+		"  support: {opted_out: observe, handlers: [{keyword: {words: [VOID], handlers: [ignore]}}, {reply: 'support: {{.Body}}'}]}\n")
+	o.run(t, ExitOK, "need a restart: consent.scope, consent.repeat_stop", "reload")
+	o.say(t, "STOP")
+	if got := o.heard(t, 1); got[0] != "Ann & Sons: no more texts. START to return." {
+		t.Errorf("confirmed with %q", got[0])
+	}
+	o.say(t, "hello")
+	o.run(t, ExitOK, "suppressed", "messages", "--text", "support: hello")
+	o.signal(syscall.SIGTERM)
+	o.exit()
+}
