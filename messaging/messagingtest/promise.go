@@ -41,7 +41,7 @@ type ConsentPlay struct {
 // replica in time is marked in the ledger. It returns how many frames it has judged.
 func PlayConsent(t *testing.T, p ConsentPlay) (frames int) {
 	t.Helper()
-	w := &play{ConsentPlay: p, t: t, rnd: rand.New(rand.NewPCG(p.Seed, 1)), people: map[messaging.Number]*judged{}}
+	w := &play{ConsentPlay: p, t: t, rnd: rand.New(rand.NewPCG(p.Seed, 1)), people: map[messaging.Number]*judged{}, stops: map[string]bool{}}
 	for range p.Replicas {
 		r := &replica{play: w}
 		w.replicas = append(w.replicas, r)
@@ -78,6 +78,8 @@ type play struct {
 	people   map[messaging.Number]*judged
 	frames   int
 	crossing map[uuid.UUID]messaging.Number // attempts that began to leave after a stop
+	given    []given
+	stops    map[string]bool // by event: false once known to a replica, true once written
 	tale     []string
 }
 
@@ -85,7 +87,7 @@ type play struct {
 type judged struct {
 	out      bool
 	since    time.Time // of the stop's commit
-	decoded  int       // stops that a replica has been given and not committed
+	decoded  int       // stops that are known to a replica and not written
 	confirms int       // that may still leave
 }
 
@@ -189,7 +191,7 @@ func (w *play) script(n int) {
 		case 9:
 			r.release()
 		case 10:
-			w.Settle()
+			w.settle()
 		default:
 			w.Pause(time.Duration(w.rnd.IntN(400)) * time.Millisecond)
 		}
@@ -203,7 +205,7 @@ func (w *play) script(n int) {
 		for _, r := range w.replicas {
 			r.release()
 		}
-		w.Settle()
+		w.settle()
 	}
 }
 
@@ -250,10 +252,9 @@ func (r *replica) stop() {
 	w := r.play
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	w.given = nil
 	for _, j := range w.people {
-		if w.Replicas == 1 {
-			j.decoded = 0
-		}
+		j.decoded = 0
 	}
 }
 
@@ -264,8 +265,8 @@ func (r *replica) release() { r.free(); r.free = func() {} }
 func (r *replica) hears(from messaging.Number, text string) {
 	w := r.play
 	w.number++
-	verb := consent.Classify(text, consent.State{}).Kind
-	params := fmt.Sprintf(`{"message_id":"t%d","context":"support","from_number":%q,"to_number":%q,"body":%q}`, w.number, from, playOurs, text)
+	id := fmt.Sprint("t", w.number)
+	params := fmt.Sprintf(`{"message_id":%q,"context":"support","from_number":%q,"to_number":%q,"body":%q}`, id, from, playOurs, text)
 	r.eng.HandleEvent(&relay.Event{
 		Type: "messaging.receive", Received: time.Now(),
 		Frame: []byte(`{"jsonrpc":"2.0","method":"signalwire.event","params":{"event_type":"messaging.receive","params":` + params + `}}`),
@@ -273,9 +274,30 @@ func (r *replica) hears(from messaging.Number, text string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.tell("%s says %q", from, text)
-	if verb == consent.Stop {
-		w.person(from).decoded++
+	if consent.Classify(text, consent.State{}).Kind == consent.Stop {
+		w.given = append(w.given, given{id, from})
 	}
+}
+
+// given is a stop that a replica has been given.
+type given struct {
+	id   string
+	from messaging.Number
+}
+
+// settle waits until nothing moves. From then on a stop that was given to a replica is known
+// there: what the gate let pass before has left.
+func (w *play) settle() {
+	w.Settle()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, g := range w.given {
+		if !w.stops[g.id] {
+			w.stops[g.id] = false
+			w.person(g.from).decoded++
+		}
+	}
+	w.given = nil
 }
 
 // sends asks the replica to send something that nobody asked for.
@@ -303,7 +325,10 @@ func (s witness) Commit(ctx context.Context, b *messaging.Batch) error {
 		for _, c := range a.Consents {
 			j := w.person(c.Number)
 			if c.Verb == messaging.ConsentStop {
-				j.decoded = max(j.decoded-1, 0)
+				if written, known := w.stops[a.Event.ID]; known && !written && j.decoded > 0 {
+					j.decoded--
+				}
+				w.stops[a.Event.ID] = true
 			}
 			if !c.Changed {
 				continue
