@@ -82,9 +82,10 @@ func openArchive(t *testing.T, url string) archive {
 
 // journal is what stopped daemons left.
 type journal struct {
-	unfinished int   // inbounds without an outcome
-	waiting    int   // sends that have not left
-	doubts     []int // the texts whose answers may or may not have left
+	unfinished int            // inbounds without an outcome
+	waiting    int            // sends that have not left
+	doubts     []int          // the texts whose answers may or may not have left
+	given      map[string]int // sends that were given up, by status and reason
 }
 
 // readJournal opens the journal of daemons that have ended.
@@ -110,6 +111,13 @@ func readJournal(t *testing.T, url string) journal {
 		}
 	})
 	slices.Sort(j.doubts)
+	j.given = map[string]int{}
+	over := []messaging.Status{messaging.StatusSuppressed, messaging.StatusExpired, messaging.StatusCancelled, messaging.StatusFailed}
+	search(t, st, messaging.Search{Sends: true, Statuses: over}, func(f *messaging.Found) {
+		for _, s := range f.Sends {
+			j.given[string(s.Status)+": "+s.Reason]++
+		}
+	})
 	return j
 }
 
@@ -134,5 +142,8 @@ func (j journal) atRest(t *testing.T) {
 	t.Helper()
 	if j.unfinished > 0 || j.waiting > 0 {
 		t.Errorf("the journal holds %d inbounds without an outcome and %d sends that never left, want none", j.unfinished, j.waiting)
+	}
+	if len(j.given) > 0 {
+		t.Errorf("sends were given up: %v", j.given)
 	}
 }

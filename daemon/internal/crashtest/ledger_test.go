@@ -28,7 +28,7 @@ const (
 )
 
 // personNumber is the telephone of a person.
-func personNumber(i int) string { return fmt.Sprintf("+1%d55501%02d", 303+i/95, i%95) }
+func personNumber(i int) string { return fmt.Sprintf("+1202555%04d", 1000+i) }
 
 // text is an inbound as the platform knows it.
 type text struct {
