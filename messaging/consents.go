@@ -69,6 +69,7 @@ type ConsentChange struct {
 	Tier, Word, Rule string
 
 	// Of the other origins: who did it, and on what ground. Free text of the operator's.
+	// SentAt is then when the person said so, zero if nobody knows.
 	Actor, Note string
 
 	// Crossing are the attempts at sends to the number that are on the wire without an

@@ -20,6 +20,7 @@ type Engine interface {
 	Drop(ctx context.Context, eventID string) error
 	Cancel(ctx context.Context, send uuid.UUID) error
 	Resolve(ctx context.Context, send uuid.UUID, r messaging.Resolution) error
+	SetConsent(ctx context.Context, changes ...*messaging.ConsentChange) error
 }
 
 // Config is what an API is made of.
@@ -70,6 +71,11 @@ func (a *API) Register(mux *http.ServeMux) {
 	read("/v1/doubts", a.doubts)
 	change("/v1/doubts/{id}/resolve", a.resolve)
 	change("/v1/sends/{id}/cancel", a.cancel)
+	read("/v1/consent", a.consents)
+	read("/v1/consent/{number}", a.consentOf)
+	read("/v1/consent/reviews", a.reviews)
+	read("/v1/consent/verify", a.verifyConsent)
+	change("/v1/consent", a.setConsent)
 	change("/v1/consent/forget", a.forget)
 	change("/v1/backup", a.backup)
 }

@@ -31,8 +31,9 @@ var start = time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
 
 // operator is an engine that notes what it is told, and answers with an error if there is one.
 type operator struct {
-	told []string
-	err  map[string]error
+	store messaging.Store
+	told  []string
+	err   map[string]error
 }
 
 func (o *operator) tell(format string, args ...any) error {
@@ -53,6 +54,16 @@ func (o *operator) Resolve(_ context.Context, id uuid.UUID, r messaging.Resoluti
 	return o.tell("resolve %s as %s", id, r)
 }
 
+// SetConsent writes the ledger at once, as an engine would.
+func (o *operator) SetConsent(ctx context.Context, cs ...*messaging.ConsentChange) error {
+	for _, c := range cs {
+		if err := o.tell("%s %s in %q by %s", c.Verb, c.Number, c.Scope, c.Actor); err != nil {
+			return err
+		}
+	}
+	return o.store.Commit(ctx, &messaging.Batch{ID: newID(), Owner: newID(), Now: start, Consents: cs})
+}
+
 // desk is an API over a store.
 type desk struct {
 	t      *testing.T
@@ -64,7 +75,7 @@ type desk struct {
 
 func newDesk(t *testing.T, store messaging.Store) *desk {
 	t.Helper()
-	d := &desk{t: t, store: store, engine: &operator{}, mux: http.NewServeMux()}
+	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux()}
 	New(Config{
 		Store: store, Engine: d.engine, Draining: func() bool { return d.drains },
 		Doubts: Doubts{Log: true, Wait: time.Minute, Settle: 5 * time.Minute, Release: 10 * time.Minute, Then: "hold"},
@@ -511,7 +522,7 @@ func TestDrainingLooksAndDoesNotTouch(t *testing.T) {
 	d.drains = true
 	for _, path := range []string{
 		"/v1/deadletters/" + letter.ID + "/replay", "/v1/deadletters/" + letter.ID + "/drop", "/v1/deadletters/replay",
-		"/v1/doubts/x/resolve", "/v1/sends/x/cancel", "/v1/consent/forget", "/v1/backup",
+		"/v1/doubts/x/resolve", "/v1/sends/x/cancel", "/v1/consent", "/v1/consent/forget", "/v1/backup",
 	} {
 		d.refused("POST", path, "{}", Draining)
 	}
@@ -658,7 +669,7 @@ func (b bare) Close() error                                          { return b.
 func TestStoreThatAnswersNoQuestions(t *testing.T) {
 	t.Parallel()
 	d := newDesk(t, bare{memory.New(memory.Config{})})
-	for _, path := range []string{"/v1/messages", "/v1/messages/x", "/v1/deadletters", "/v1/deadletters/x", "/v1/doubts"} {
+	for _, path := range []string{"/v1/messages", "/v1/messages/x", "/v1/deadletters", "/v1/deadletters/x", "/v1/doubts", "/v1/consent", "/v1/consent/+12025550147", "/v1/consent/reviews", "/v1/consent/verify"} {
 		if p := d.refused("GET", path, "", Unsupported); !strings.Contains(p.Error(), "sqlite") {
 			t.Errorf("%s: %q does not say which store can", path, p.Error())
 		}
@@ -687,10 +698,16 @@ func TestDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	doc := string(text)
-	for _, v := range []any{Message{}, Attempt{}, State{}, Doubt{}, Life{}, Page{}, Done{}, Forgot{}, Progress{}, Problem{}} {
+	for _, v := range []any{
+		Message{}, Attempt{}, State{}, Doubt{}, Life{}, Page{}, Done{}, Forgot{}, Progress{}, Problem{},
+		Standing{}, Standings{}, ConsentLine{}, ConsentOf{}, Reviews{}, ReviewItem{}, Change{}, Changed{}, ChangesDone{}, LedgerWhole{},
+	} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {
 			name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+			if name == "" { // its own members are here too
+				continue
+			}
 			if !strings.Contains(doc, "`"+name+"`") {
 				t.Errorf("%s.%s: the member %s is not in API.md", typ.Name(), typ.Field(i).Name, name)
 			}
