@@ -29,6 +29,8 @@ type sharedData struct {
 	batch     *messaging.Batch               // under way
 	told      map[uuid.UUID]bool             // by the batch
 	wrong     string
+	lease     time.Duration
+	margin    time.Duration // after it, before an instance may be declared dead
 }
 
 const (
@@ -45,6 +47,7 @@ func newSharedStore(wrong string) *sharedStore {
 		owners: map[messaging.Conversation]uuid.UUID{}, holders: map[*modelEvent]uuid.UUID{},
 		instances: map[uuid.UUID]time.Time{}, gone: map[uuid.UUID]bool{},
 		watches: map[uuid.UUID]map[*func()]bool{}, batches: map[uuid.UUID]*messaging.Batch{}, wrong: wrong,
+		lease: shortLease, margin: shortMargin,
 	}
 	d.model.share = d
 	return &sharedStore{d}
@@ -214,7 +217,7 @@ func (s *sharedStore) Commit(ctx context.Context, b *messaging.Batch) error {
 		return messaging.ErrFenced
 	}
 	if !s.alive(b.Owner) && !s.is("a commit does not join") {
-		s.instances[b.Owner] = time.Now().Add(shortLease)
+		s.instances[b.Owner] = time.Now().Add(s.lease)
 	}
 	if b.ID != uuid.Nil {
 		if before := s.batches[b.ID]; before != nil {
@@ -394,11 +397,11 @@ func (s *sharedStore) Renew(_ context.Context, owner uuid.UUID) (messaging.Lease
 		return messaging.Lease{}, messaging.ErrFenced
 	}
 	now := time.Now()
-	s.instances[owner] = now.Add(shortLease)
-	l := messaging.Lease{Until: now.Add(shortLease)}
+	s.instances[owner] = now.Add(s.lease)
+	l := messaging.Lease{Until: now.Add(s.lease)}
 	for c, o := range s.owners {
 		until, lives := s.instances[o]
-		lapsed := lives && !s.is("nobody is told of the dead") && now.After(until.Add(shortMargin))
+		lapsed := lives && !s.is("nobody is told of the dead") && now.After(until.Add(s.margin))
 		if (!lives || lapsed) && s.busy(c, nil) {
 			l.Orphans = true
 		}
@@ -416,7 +419,7 @@ func (s *sharedStore) TakeOver(_ context.Context, owner uuid.UUID) (n int, err e
 		return 0, messaging.ErrFenced
 	}
 	for o, until := range s.instances {
-		if o != owner && (time.Now().After(until.Add(shortMargin)) || s.is("the living are declared dead")) {
+		if o != owner && (time.Now().After(until.Add(s.margin)) || s.is("the living are declared dead")) {
 			delete(s.instances, o)
 			s.gone[o] = true
 		}
