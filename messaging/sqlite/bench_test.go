@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -114,4 +115,110 @@ func BenchmarkCommit(b *testing.B) {
 			})
 		}
 	}
+}
+
+// people gives numbers in no order, each once, from the one after a number of them.
+func people(after, count int) []messaging.Number {
+	all := make([]messaging.Number, count)
+	for i := range all {
+		n := uint64(after+i) * 6_364_136_223 % 10_000_000_000 // coprime to the number of numbers
+		all[i] = messaging.Number(fmt.Sprintf("+1%010d", n))
+	}
+	return all
+}
+
+// changes makes a batch of the changes that a list of opt-outs brings.
+func (f *traffic) changes(numbers []messaging.Number) *messaging.Batch {
+	f.now = f.now.Add(time.Millisecond)
+	b := &messaging.Batch{ID: newID(), Owner: f.owner, Now: f.now}
+	for _, n := range numbers {
+		b.Consents = append(b.Consents, &messaging.ConsentChange{
+			Number: n, Verb: messaging.ConsentStop, Origin: messaging.OriginImport, Actor: "somebody", Note: "the list of the former provider",
+		})
+	}
+	return b
+}
+
+// BenchmarkImport writes a list of numbers into the ledger, 1,000 in a batch, in no order and
+// sorted, which touches fewer pages. One operation is one line.
+func BenchmarkImport(b *testing.B) {
+	for _, before := range []int{0, 1_000_000} {
+		for _, sorted := range []bool{false, true} {
+			b.Run(fmt.Sprintf("before=%d/sorted=%v", before, sorted), func(b *testing.B) {
+				s, f := imported(b, before)
+				list := people(before, b.N)
+				if sorted {
+					slices.Sort(list)
+				}
+				b.ReportAllocs()
+				b.ResetTimer()
+				var used time.Duration
+				for page := range slices.Chunk(list, 1000) {
+					b.StopTimer()
+					batch := f.changes(page)
+					b.StartTimer()
+					began := cpu()
+					if err := s.Commit(context.Background(), batch); err != nil {
+						b.Fatal(err)
+					}
+					used += cpu() - began
+				}
+				b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "lines/s")
+				b.ReportMetric(float64(used.Nanoseconds())/float64(b.N), "cpu-ns/op")
+			})
+		}
+	}
+}
+
+// imported opens a journal with a list in it.
+func imported(b *testing.B, lines int) (*sqlite.Store, *traffic) {
+	b.Helper()
+	if lines > 0 && testing.Short() {
+		b.Skip("writing the list takes half a minute")
+	}
+	s, err := sqlite.Open(b.Context(), filepath.Join(b.TempDir(), "journal.db"), sqlite.Config{})
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = s.Close() })
+	f := newTraffic()
+	list := people(0, lines)
+	slices.Sort(list)
+	for page := range slices.Chunk(list, 1000) {
+		if err := s.Commit(context.Background(), f.changes(page)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	return s, f
+}
+
+// BenchmarkConsents asks a ledger of a million numbers: where one stands, all that was said
+// of it, and a page of 1,000 states.
+func BenchmarkConsents(b *testing.B) {
+	const lines = 1_000_000
+	s, _ := imported(b, lines)
+	list := people(0, lines)
+	must := func(b *testing.B, n, want int, err error) {
+		if n != want || err != nil {
+			b.Fatalf("%d rows (%v), want %d", n, err, want)
+		}
+	}
+	b.Run("ConsentOf", func(b *testing.B) {
+		for n := 0; b.Loop(); n++ {
+			found, err := s.ConsentOf(context.Background(), list[n%lines])
+			must(b, len(found), 1, err)
+		}
+	})
+	b.Run("EntriesOf", func(b *testing.B) {
+		for n := 0; b.Loop(); n++ {
+			found, err := s.Entries(context.Background(), messaging.LedgerQuery{Number: list[n%lines]})
+			must(b, len(found), 1, err)
+		}
+	})
+	b.Run("Consents", func(b *testing.B) {
+		for after := int64(0); b.Loop(); after = (after + 1000) % lines {
+			found, err := s.Consents(context.Background(), after, 1000)
+			must(b, len(found), 1000, err)
+		}
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"database/sql"
 	"database/sql/driver"
+	"errors"
 	"fmt"
 
 	"github.com/google/uuid"
@@ -23,33 +24,45 @@ func (s *Store) change(c *messaging.ConsentChange) error {
 	if err := s.readTail(); err != nil {
 		return err
 	}
-	now := toTime(s.stamp)
-	var row [standWidth]driver.Value
-	known, err := s.w.findConsent.row(row[:], string(c.Number), string(c.Scope))
+	now, seq := toTime(s.stamp), s.tail.seq+1
+	was, err := s.advance(c, seq)
 	if err != nil {
 		return err
 	}
-	was := messaging.ConsentState{Number: c.Number, Scope: c.Scope}
-	if known {
-		was = toStand(was, row[:])
-	}
-	before := was.Seq
 	c.State = was.After(c.Verb, now)
-	c.State.Seq = s.tail.seq + 1
+	c.State.Seq = seq
 	c.Changed = c.State.OptedOut != was.OptedOut || c.State.Review != was.Review
-	e := messaging.ConsentEntry{Seq: c.State.Seq, At: now, ConsentChange: *c, Prev: s.tail.hash}
+	e := messaging.ConsentEntry{Seq: seq, At: now, ConsentChange: *c, Prev: s.tail.hash}
 	e.Hash = e.Sum()
-	if err := s.insertEntry(&e, before); err != nil {
-		return fmt.Errorf("write line %d of the ledger of consent: %w", e.Seq, err)
+	if err := s.insertEntry(&e, was.Seq); err != nil {
+		return fmt.Errorf("write line %d of the ledger of consent: %w", seq, err)
 	}
-	if known {
-		err = s.w.moveConsent.exec(before, e.Seq)
-	} else {
-		err = s.w.insertConsent.exec(e.Seq, string(c.Number), string(c.Scope))
-	}
-	s.tail.seq, s.tail.hash = e.Seq, e.Hash
-	return err
+	s.tail.seq, s.tail.hash = seq, e.Hash
+	return nil
 }
+
+// advance makes a line the last one about a number in a scope, and tells where the number
+// stood. Most numbers of a list are new, so they are not looked for first.
+func (s *Store) advance(c *messaging.ConsentChange, seq int64) (was messaging.ConsentState, err error) {
+	was = messaging.ConsentState{Number: c.Number, Scope: c.Scope}
+	added, err := s.w.insertConsent.changes(seq, string(c.Number), string(c.Scope))
+	if added > 0 || err != nil {
+		return was, err
+	}
+	var row [standWidth]driver.Value
+	found, err := s.w.findConsent.row(row[:], string(c.Number), string(c.Scope))
+	if err == nil && !found {
+		err = errLine
+	}
+	if err != nil {
+		return was, err
+	}
+	was = toStand(was, row[:])
+	return was, s.w.moveConsent.exec(was.Seq, seq)
+}
+
+// errLine says that a number stands by a line that is not there.
+var errLine = errors.New("a line of the ledger of consent is missing; verify the journal")
 
 // readTail reads the end of the ledger, once in a batch.
 func (s *Store) readTail() error {

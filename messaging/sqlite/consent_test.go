@@ -11,6 +11,7 @@ import (
 func TestLedgerIsOnlyAddedTo(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, NewPath(t))
+	s.background.Wait()
 	tellStory(t, s)
 	for _, query := range []string{
 		`UPDATE ledger SET note = 'another'`, `UPDATE ledger SET before = NULL WHERE seq = 3`, `DELETE FROM ledger`, `DELETE FROM ledger WHERE seq = 1`,
@@ -28,6 +29,7 @@ func TestLedgerIsOnlyAddedTo(t *testing.T) {
 func TestBackupHoldsTheLedger(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, NewPath(t))
+	s.background.Wait()
 	tellStory(t, s)
 	path := NewPath(t) + ".copy"
 	if err := s.Backup(t.Context(), path, nil); err != nil {
@@ -59,6 +61,7 @@ func TestVerifyWithoutALedger(t *testing.T) {
 func TestLedgerIsRolledBack(t *testing.T) {
 	t.Parallel()
 	s := openAt(t, NewPath(t))
+	s.background.Wait()
 	tellStory(t, s)
 	b := batch(start)
 	b.Consents = []*messaging.ConsentChange{storyChange(messaging.ConsentStop, messaging.ScopeAll)}

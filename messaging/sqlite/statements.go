@@ -62,7 +62,7 @@ func (w *writer) statements() []prepared {
 			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
 		{&w.consentAt, `SELECT ` + standColumns + `, l.changed FROM ledger l WHERE l.seq = ?`},
 		{&w.findConsent, `SELECT ` + standColumns + ` FROM consents c CROSS JOIN ledger l ON l.seq = c.seq WHERE c.number = ?1 AND c.scope = ?2`},
-		{&w.insertConsent, `INSERT INTO consents (seq, number, scope) VALUES (?, ?, ?)`},
+		{&w.insertConsent, `INSERT INTO consents (seq, number, scope) VALUES (?, ?, ?) ON CONFLICT (number, scope) DO NOTHING`},
 		{&w.moveConsent, `UPDATE consents SET seq = ?2 WHERE seq = ?1`},
 
 		{&w.findBatch, `SELECT id, results FROM batches WHERE owner = ?`},
