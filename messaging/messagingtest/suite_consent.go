@@ -362,7 +362,11 @@ var consentTests = []test{
 		for _, c := range []struct {
 			verbs [2]messaging.ConsentVerb
 			want  bool
-		}{{[2]messaging.ConsentVerb{"stop", "start"}, true}, {[2]messaging.ConsentVerb{"stop", "start"}, true}, {[2]messaging.ConsentVerb{"start", "keep"}, false}} {
+		}{
+			{[2]messaging.ConsentVerb{"stop", "start"}, true}, // the second one
+			{[2]messaging.ConsentVerb{"stop", "keep"}, true},  // the first one
+			{[2]messaging.ConsentVerb{"stop", "keep"}, false},
+		} {
 			out := w.confirmation()
 			a := w.said(change(c.verbs[0], theirs), out)
 			a.Consents = append(a.Consents, change(c.verbs[1], theirs))
