@@ -17,11 +17,13 @@ const (
 // apply does the operations in memory, in their order, and fills their results.
 func (w *working) apply() error {
 	b := w.batch
+	eachChange(b, func(c *messaging.ConsentChange) { c.Changed, c.State = false, messaging.ConsentState{} })
 	for _, a := range b.Appends {
 		if err := w.append(a); err != nil {
 			return err
 		}
 	}
+	w.changeAll(b.Consents)
 	for _, x := range b.Settles {
 		if err := w.settle(x); err != nil {
 			return err
@@ -64,6 +66,7 @@ func (w *working) append(a *messaging.Append) error {
 	}
 	e := &event{id: ev.ID, ev: ev, fresh: true, seq: w.nextEvent[0], conv: conversationOf(ev)}
 	w.nextEvent = w.nextEvent[1:]
+	sends := w.changeAll(a.Consents)
 	if ev.Kind == messaging.KindState {
 		a.Merge = w.arrived(ev)
 		switch {
@@ -83,7 +86,7 @@ func (w *working) append(a *messaging.Append) error {
 	if final(o) {
 		e.fate, e.finished = o.Fate, true
 		var err error
-		if e.sends, err = w.insertAll(ev.ID, o); err != nil {
+		if e.sends, err = w.end(ev.ID, o, sends); err != nil {
 			return err
 		}
 	} else {
@@ -133,13 +136,17 @@ func (w *working) settle(x *messaging.Settle) error {
 	}
 	e.fate, e.finished, e.retryAt = o.Fate, true, time.Time{}
 	var err error
-	e.sends, err = w.insertAll(e.id, o)
+	e.sends, err = w.end(e.id, o, true)
 	return err
 }
 
-// insertAll inserts the sends of an outcome that ended its event well.
-func (w *working) insertAll(event string, o *messaging.Outcome) (ids []uuid.UUID, err error) {
-	if o.Fate != messaging.FateDone {
+// end does what an outcome decided that ended its event well, and inserts its sends if
+// they are wanted.
+func (w *working) end(event string, o *messaging.Outcome, sends bool) (ids []uuid.UUID, err error) {
+	if o.Fate == messaging.FateDone {
+		w.changeAll(o.Consents)
+	}
+	if o.Fate != messaging.FateDone || !sends {
 		notInserted(o.Sends)
 		return nil, nil
 	}
@@ -157,14 +164,14 @@ func (w *working) insertAll(event string, o *messaging.Outcome) (ids []uuid.UUID
 
 func notInserted(outs []*messaging.Outgoing) {
 	for _, o := range outs {
-		o.Inserted = false
+		o.Inserted, o.Overruled = false, false
 	}
 }
 
 // insert takes a send in unless its key is taken. The event is the one that decided it, if
 // one did.
 func (w *working) insert(o *messaging.Outgoing, event string) (bool, error) {
-	o.Inserted, o.Unheld = false, false
+	o.Inserted, o.Unheld, o.Overruled = false, false, false
 	claimed, queued := o.Status == messaging.StatusSending, o.Status == messaging.StatusQueued
 	if o.ID == uuid.Nil || (o.Attempt != nil) != claimed || !claimed && !queued && !o.Status.Terminal() {
 		return false, errShape
@@ -178,13 +185,16 @@ func (w *working) insert(o *messaging.Outgoing, event string) (bool, error) {
 	if w.sends[o.ID] != nil {
 		return false, fmt.Errorf("a send with the id %v exists", o.ID)
 	}
+	o.Overruled = claimed && w.overrule(&o.Send, &o.Attempt, &o.Status, &o.Reason, &o.NotBefore)
 	s := &send{Send: o.Send, seq: w.nextSend[0], status: o.Status, reason: o.Reason, fresh: true, byEvent: event != "" && event == o.InReplyTo}
 	w.nextSend = w.nextSend[1:]
 	conv := w.conversations[o.Conversation()]
 	s.conversation = conv.id
 	if !o.Status.Terminal() && conv.owner != w.batch.Owner {
 		o.Unheld = true
-		s.status, s.reason = messaging.StatusQueued, ""
+		if s.status = messaging.StatusQueued; !o.Overruled {
+			s.reason = ""
+		}
 		w.notify[conv.owner] = true
 	}
 	w.sends[o.ID] = s
@@ -222,10 +232,11 @@ func (w *working) begin(s *send, a *messaging.Attempt) error {
 
 func (w *working) claim(c *messaging.Claim) error {
 	s := w.sends[c.SendID]
-	c.Granted = s != nil && s.status == messaging.StatusQueued
+	c.Granted, c.Overruled = s != nil && s.status == messaging.StatusQueued, false
 	if !c.Granted {
 		return nil
 	}
+	c.Overruled = c.Attempt != nil && w.overrule(&s.Send, &c.Attempt, &c.Status, &c.Reason, &c.NotBefore)
 	if c.Attempt != nil {
 		return w.begin(s, c.Attempt)
 	}

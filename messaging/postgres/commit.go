@@ -50,10 +50,12 @@ func (s *Store) commit(ctx context.Context, b *messaging.Batch) error {
 		if err := s.connect(ctx); err != nil {
 			return err
 		}
-		err := s.transact(ctx, b)
+		w := newWorking(b)
+		err := s.transact(ctx, w)
 		if err == nil {
 			return nil
 		}
+		w.takeBack()
 		for i, a := range b.Appends {
 			a.Unheld = asked[i]
 		}
@@ -84,7 +86,8 @@ func (s *Store) connect(ctx context.Context) error {
 }
 
 // transact commits a batch in one transaction.
-func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
+func (s *Store) transact(ctx context.Context, w *working) error {
+	b := w.batch
 	tx, err := s.conn.Begin(ctx)
 	if err != nil {
 		return fmt.Errorf("%w: %w", messaging.ErrUnavailable, err)
@@ -95,7 +98,7 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 			_ = tx.Rollback(context.WithoutCancel(ctx)) // the connection is examined next
 		}
 	}()
-	w, c := newWorking(b), concernsOf(b)
+	c := concernsOf(b)
 	if err := w.readRevived(ctx, tx, c); err != nil {
 		return err
 	}
@@ -159,6 +162,7 @@ func (s *Store) transact(ctx context.Context, b *messaging.Batch) error {
 func (s *Store) look(ctx context.Context, tx pgx.Tx, w *working, c *concerns) (alive bool, repeated []byte, err error) {
 	b := w.batch
 	q := &pgx.Batch{}
+	c.lockConsent(q)
 	// No word of the dead is written: who declares an instance dead waits for this lock.
 	q.Queue(`SELECT 1 FROM instances WHERE owner = $1 FOR KEY SHARE`, b.Owner).Query(func(rows pgx.Rows) error {
 		for rows.Next() {

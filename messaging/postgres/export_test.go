@@ -16,6 +16,13 @@ const (
 	ForgetDepartedStatement = forgetDeparted
 )
 
+// The statements of a commit that concern consent.
+const (
+	ReadStandsStatement   = readStands
+	ReadCrossingStatement = readCrossing
+	LockConsentsStatement = lockConsents
+)
+
 // Build makes the tables as a former version left them.
 func Build(ctx context.Context, name string, version int64) error {
 	conf, err := pgx.ParseConfig(name)
@@ -43,3 +50,6 @@ func Examine(ctx context.Context, tx pgx.Tx, w io.Writer) error {
 
 // Indexes are those that Verify looks for.
 var Indexes = indexes
+
+// CommittingParams settle how the statements of a commit are planned.
+var CommittingParams = committingParams

@@ -215,8 +215,16 @@ func (s *Store) listen(ctx context.Context, owner uuid.UUID, f func()) error {
 		if err != nil {
 			return err
 		}
-		if who, ok := strings.CutPrefix(n.Payload, s.path+":"); ok && (who == "" || who == owner.String()) {
+		if who, ok := strings.CutPrefix(n.Payload, s.path+":"); ok && meant(who, owner) {
 			f()
 		}
 	}
+}
+
+// meant reports whether an owner is told something.
+func meant(who string, owner uuid.UUID) bool {
+	if other, all := strings.CutPrefix(who, exceptFor); all {
+		return other != owner.String()
+	}
+	return who == "" || who == owner.String()
 }

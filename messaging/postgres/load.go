@@ -21,10 +21,17 @@ type querier interface {
 
 // moment runs f on one moment of the journal.
 func (s *Store) moment(ctx context.Context, doing string, f func(tx pgx.Tx) error) error {
+	return s.reading(ctx, doing, func() error {
+		return pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+	})
+}
+
+// reading runs f, which reads, and says what its error means.
+func (s *Store) reading(ctx context.Context, doing string, f func() error) error {
 	if s.closing.Err() != nil {
 		return errClosed
 	}
-	err := pgx.BeginTxFunc(ctx, s.pool, pgx.TxOptions{IsoLevel: pgx.RepeatableRead, AccessMode: pgx.ReadOnly}, f)
+	err := f()
 	if err == nil {
 		return nil
 	}

@@ -26,6 +26,11 @@ type concerns struct {
 	states       bool
 	inserts      int
 
+	changed    []string    // numbers whose consent changes
+	stopped    []string    // of these, those that opt out
+	recipients []string    // of sends that are inserted with an attempt
+	claims     []uuid.UUID // sends that are claimed
+
 	pairs          map[messaging.Conversation]bool // to lock
 	failedAttempts []uuid.UUID                     // whose sends may wait again
 	failedMessages []string
@@ -77,6 +82,7 @@ func concernsOf(b *messaging.Batch) *concerns {
 			c.revives = append(c.revives, v.EventID)
 		}
 	}
+	c.consent(b)
 	return c
 }
 
@@ -206,6 +212,7 @@ func (w *working) read(q *pgx.Batch, c *concerns) {
 	if len(c.messages) > 0 {
 		q.Queue(readEarly, c.messages).Query(w.scanEarly)
 	}
+	w.readConsent(q, c)
 }
 
 // readStated finds the sends that states speak of, before they and the conversations that

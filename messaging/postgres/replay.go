@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,6 +21,28 @@ type results struct {
 	Claims   []bool   `json:"c,omitempty"` // granted
 	Reports  []result `json:"r,omitempty"`
 	Revives  []result `json:"v,omitempty"`
+	// Of the sends, in order, and then of the claims.
+	Overruled []overruled `json:"o,omitempty"`
+	// The line of each change of consent; 0 if it was not applied.
+	Lines []int64 `json:"l,omitempty"`
+}
+
+// overruled is what the ledger said of a send, and at which place of the batch.
+type overruled struct {
+	At     int    `json:"i"`
+	Status int16  `json:"u"`
+	Reason string `json:"r,omitempty"`
+	Until  *int64 `json:"t,omitempty"`
+}
+
+// overrulings calls f for each send of a batch that may be overruled, in order.
+func overrulings(b *messaging.Batch, f func(overruled *bool, attempt **messaging.Attempt, status *messaging.Status, reason *string, notBefore *time.Time)) {
+	eachSend(b, func(out *messaging.Outgoing) {
+		f(&out.Overruled, &out.Attempt, &out.Status, &out.Reason, &out.NotBefore)
+	})
+	for _, c := range b.Claims {
+		f(&c.Overruled, &c.Attempt, &c.Status, &c.Reason, &c.NotBefore)
+	}
 }
 
 type result struct {
@@ -100,6 +123,14 @@ func pack(b *messaging.Batch) ([]byte, error) {
 	for _, v := range b.Revives {
 		r.Revives = append(r.Revives, result{Fresh: v.Done, Unheld: v.Unheld})
 	}
+	n := 0
+	overrulings(b, func(is *bool, _ **messaging.Attempt, status *messaging.Status, reason *string, notBefore *time.Time) {
+		if *is {
+			r.Overruled = append(r.Overruled, overruled{n, encode(statuses, *status), *reason, millis(*notBefore)})
+		}
+		n++
+	})
+	eachChange(b, func(c *messaging.ConsentChange) { r.Lines = append(r.Lines, c.State.Seq) })
 	return json.Marshal(r)
 }
 
@@ -109,10 +140,11 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 	if err := json.Unmarshal(packed, &r); err != nil {
 		return fmt.Errorf("the results of a batch cannot be read: %w", err)
 	}
-	sends := 0
+	sends, changes := 0, 0
 	eachSend(b, func(*messaging.Outgoing) { sends++ })
+	eachChange(b, func(*messaging.ConsentChange) { changes++ })
 	if r.Len != b.Len() || len(r.Appends) != len(b.Appends) || len(r.Settles) != len(b.Settles) || len(r.Inserted) != sends ||
-		len(r.Claims) != len(b.Claims) || len(r.Reports) != len(b.Reports) || len(r.Revives) != len(b.Revives) {
+		len(r.Claims) != len(b.Claims) || len(r.Reports) != len(b.Reports) || len(r.Revives) != len(b.Revives) || len(r.Lines) != changes {
 		return errReused
 	}
 	for i, a := range b.Appends {
@@ -157,6 +189,10 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 	for i, rep := range b.Reports {
 		rep.Merge = r.Reports[i].Merge.unpack()
 	}
+	r.overrule(b)
+	if err := replayLines(ctx, tx, b, r.Lines); err != nil {
+		return err
+	}
 	for i, v := range b.Revives {
 		v.Done, v.Unheld, v.Event = r.Revives[i].Fresh, r.Revives[i].Unheld, nil
 		if !v.Done || v.Drop || v.Unheld {
@@ -171,6 +207,45 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 		}
 	}
 	return nil
+}
+
+// overrule overrules again what was overruled.
+func (r *results) overrule(b *messaging.Batch) {
+	left, n := r.Overruled, 0
+	overrulings(b, func(is *bool, attempt **messaging.Attempt, status *messaging.Status, reason *string, notBefore *time.Time) {
+		if *is = len(left) > 0 && left[0].At == n; *is {
+			*attempt, *status, *reason, *notBefore = nil, decode(statuses, left[0].Status), left[0].Reason, timeOf(left[0].Until)
+			left = left[1:]
+		}
+		n++
+	})
+}
+
+// replayLines tells changes of consent what their lines in the ledger say.
+func replayLines(ctx context.Context, tx pgx.Tx, b *messaging.Batch, seqs []int64) error {
+	if len(seqs) == 0 {
+		return nil
+	}
+	found, err := consentLedger{tx}.entries(ctx, `WHERE seq = ANY($1)`, seqs)
+	if err != nil {
+		return err
+	}
+	lines := map[int64]*messaging.ConsentEntry{0: {}}
+	for i := range found {
+		lines[found[i].Seq] = &found[i]
+	}
+	eachChange(b, func(c *messaging.ConsentChange) {
+		line := lines[seqs[0]]
+		seqs = seqs[1:]
+		if line == nil {
+			err = errReused
+			return
+		}
+		if c.Changed, c.State = line.Changed, line.State; line.Seq != 0 {
+			c.Crossing = line.Crossing
+		}
+	})
+	return err
 }
 
 // readSend reads a send with its attempts.

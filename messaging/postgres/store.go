@@ -57,8 +57,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// Store implements messaging.Store, messaging.Sharer, messaging.Archive and
-// messaging.Verifier in a PostgreSQL database. Its methods may be called concurrently; commits wait for each other.
+// Store implements messaging.Store, messaging.Sharer, messaging.Archive,
+// messaging.ConsentLedger and messaging.Verifier in a PostgreSQL database. Its methods may be called concurrently; commits wait for each other.
 type Store struct {
 	cfg  Config
 	conf *pgx.ConnConfig // of the connections that commit and listen
@@ -145,6 +145,8 @@ func parse(name string) (*pgxpool.Config, error) {
 	p["idle_in_transaction_session_timeout"] = "60000"
 	p["lock_timeout"] = "10000"
 	p["jit"] = "off" // no query of ours is worth compiling
+	// A statement that follows a lock has to see what others committed while it was waited for.
+	p["default_transaction_isolation"] = "read committed"
 	return pc, nil
 }
 

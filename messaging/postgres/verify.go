@@ -79,7 +79,7 @@ type verifier struct {
 }
 
 func (v *verifier) all(ctx context.Context) error {
-	for _, examine := range []func(context.Context) error{v.schema, v.indexes, v.rows, v.contradictions, v.sequences, v.counts} {
+	for _, examine := range []func(context.Context) error{v.schema, v.indexes, v.rows, v.contradictions, v.ledger, v.stands, v.sequences, v.counts} {
 		if err := examine(ctx); err != nil {
 			return err
 		}
@@ -141,9 +141,9 @@ func (v *verifier) schema(ctx context.Context) error {
 // indexes are those that the statements are written for, primary keys included. Without a
 // unique one, what arrives twice would be taken in twice.
 var indexes = []string{
-	"attempts_message", "attempts_old", "attempts_pkey", "batches_pkey", "conversations_ours_theirs_key", "conversations_pkey",
-	"departed_pkey", "events_attempt", "events_dead", "events_early", "events_id", "events_message", "events_pkey", "events_unfinished",
-	"instances_pkey", "marks_pkey", "sends_key", "sends_live", "sends_pkey", "sends_queued", "sends_seq", "stragglers_pkey",
+	"attempts_message", "attempts_old", "attempts_pkey", "batches_pkey", "consents_pkey", "consents_seq",
+	"conversations_ours_theirs_key", "conversations_pkey", "conversations_theirs", "departed_pkey", "events_attempt", "events_dead", "events_early", "events_id", "events_message", "events_pkey", "events_unfinished",
+	"instances_pkey", "ledger_number", "ledger_pkey", "marks_pkey", "sends_key", "sends_live", "sends_pkey", "sends_queued", "sends_seq", "stragglers_pkey",
 }
 
 func (v *verifier) indexes(ctx context.Context) error {
@@ -305,6 +305,10 @@ var contradictions = []struct{ what, query string }{
 		`SELECT id FROM conversations c WHERE id IN (` + unfinished + `) AND NOT EXISTS (SELECT 1 FROM instances i WHERE i.owner = c.owner)
 			AND NOT EXISTS (SELECT 1 FROM departed d WHERE d.owner = c.owner)`,
 	},
+	{
+		"numbers that stand by a line which the ledger of consent does not have",
+		`SELECT 'that of line ' || seq AS id FROM consents c WHERE NOT EXISTS (SELECT 1 FROM ledger l WHERE l.number = c.number AND l.scope = c.scope)`,
+	},
 }
 
 func (v *verifier) contradictions(ctx context.Context) error {
@@ -318,6 +322,76 @@ func (v *verifier) contradictions(ctx context.Context) error {
 		}
 	}
 	return v.say("contradictions: %d kinds looked for", len(contradictions))
+}
+
+// ledger checks the chain, and that nothing but adding to it is possible.
+func (v *verifier) ledger(ctx context.Context) error {
+	var guarded bool
+	if err := v.tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM pg_trigger WHERE tgrelid = 'ledger'::regclass AND tgname = 'ledger_only_grows' AND tgenabled IN ('O', 'A'))`).Scan(&guarded); err != nil {
+		return err
+	}
+	if !guarded {
+		if err := v.damage("the trigger ledger_only_grows is not there or not enabled, so that lines of the ledger of consent could be altered"); err != nil {
+			return err
+		}
+	}
+	lines, err := messaging.VerifyLedger(ctx, consentLedger{v.tx}, nil)
+	if errors.Is(err, messaging.ErrLedger) {
+		err = v.damage("%v", err)
+	}
+	if err != nil {
+		return err
+	}
+	return v.say("ledger of consent: %d lines, one after the other", lines)
+}
+
+// stands goes through the lines about each number and scope, and looks whether each says
+// what follows from the one before it, and whether the number stands where the last one
+// says.
+func (v *verifier) stands(ctx context.Context) error {
+	rows, err := v.tx.Query(ctx, `SELECT `+standColumns+`, changed, at, verb, lag(seq) OVER same IS NULL,
+			lead(seq) OVER same IS NULL AND NOT EXISTS (SELECT 1 FROM consents c WHERE c.number = l.number AND c.scope = l.scope
+				AND c.opted_out = l.opted_out AND c.review = l.review AND c.since IS NOT DISTINCT FROM l.since AND c.seq = l.seq)
+		FROM ledger l WINDOW same AS (PARTITION BY number, scope ORDER BY seq) ORDER BY number, scope, seq`)
+	if err != nil {
+		return err
+	}
+	var wrong, elsewhere finding
+	var numbers int64
+	var st, next messaging.ConsentState
+	var changed, first, astray bool
+	var since *int64
+	var at int64
+	var verb messaging.ConsentVerb
+	if _, err := pgx.ForEachRow(rows, []any{
+		&st.Number, &st.Scope, &st.OptedOut, &st.Review, &since, &st.Seq, &changed, &at, &verb, &first, &astray,
+	}, func() error {
+		st.Since = timeOf(since)
+		if first {
+			numbers++
+			next = messaging.ConsentState{Number: st.Number, Scope: st.Scope}
+		}
+		was := next
+		next = was.After(verb, timeOf(&at))
+		next.Seq = st.Seq
+		if next != st || changed != (next.OptedOut != was.OptedOut || next.Review != was.Review) {
+			wrong.add(fmt.Sprint("line ", st.Seq))
+			next = st
+		}
+		if astray {
+			elsewhere.add(fmt.Sprint("that of line ", st.Seq))
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	if err := v.tell(&wrong, "lines of the ledger of consent that do not follow from the one before about the same number"); err != nil {
+		return err
+	}
+	if err := v.tell(&elsewhere, "numbers that do not stand where the ledger of consent says"); err != nil {
+		return err
+	}
+	return v.say("numbers and scopes with consent on record: %d", numbers)
 }
 
 // sequences looks whether the next row gets a place behind the last one, which a database

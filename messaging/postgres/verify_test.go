@@ -16,7 +16,7 @@ import (
 )
 
 // furnish commits one of everything: an answered event with its reply, a send in doubt with
-// an older attempt, one that waits, and an unfinished event.
+// an older attempt, one that waits, an unfinished event, and four changes of consent.
 func furnish(t *testing.T, a *instance) {
 	t.Helper()
 	now := time.Now()
@@ -35,6 +35,14 @@ func furnish(t *testing.T, a *instance) {
 		b.Reports = append(b.Reports, &messaging.Report{SendID: doubt.ID, AttemptID: doubt.Attempt.ID, Outcome: messaging.OutcomeInDoubt, Status: messaging.StatusInDoubt})
 	})
 	a.append(message(), nil)
+	a.commit(func(b *messaging.Batch) {
+		b.Consents = append(b.Consents, stop("+12025550102"), stop("+12025550102"), stop("+12025550103"))
+		b.Consents[2].Scope, b.Consents[2].Verb = messaging.ContextScope("sales"), messaging.ConsentReview
+	})
+	a.commit(func(b *messaging.Batch) {
+		b.Consents = append(b.Consents, stop("+12025550102"))
+		b.Consents[0].Verb = messaging.ConsentStart
+	})
 }
 
 func TestVerifyOfASoundJournal(t *testing.T) {
@@ -50,12 +58,18 @@ func TestVerifyOfASoundJournal(t *testing.T) {
 		if err := verify(&said); err != nil {
 			t.Errorf("Verify %s: %v", name, err)
 		}
-		want := "schema version 2\nindexes: 22 looked for\nevents: 2 read\nsends: 3 read\nattempts: 3 read\ncontradictions: 13 kinds looked for\n" +
+		want := "schema version 3\nindexes: 27 looked for\nevents: 2 read\nsends: 3 read\nattempts: 3 read\ncontradictions: 14 kinds looked for\n" +
+			"ledger of consent: 4 lines, one after the other\nnumbers and scopes with consent on record: 2\n" +
 			"events unfinished: 1\nevents done: 1\nsends queued: 1\nsends in_doubt: 1\nsends accepted: 1\n"
 		if diff := cmp.Diff(want, said.String()); diff != "" {
 			t.Errorf("Verify %s says (-want +got):\n%s", name, diff)
 		}
 	}
+}
+
+// grown is harm to a table that can only be added to.
+func grown(harm string) string {
+	return `ALTER TABLE ledger DISABLE TRIGGER USER; ` + harm + `; ALTER TABLE ledger ENABLE TRIGGER USER`
 }
 
 // Each kind of damage is found and told with the row that has it, and nothing else is.
@@ -94,6 +108,19 @@ func TestVerifyFindsDamage(t *testing.T) {
 		{`DELETE FROM instances`, `(SELECT id FROM conversations)`, "1 unfinished conversations that no instance has or would take over"},
 		{`UPDATE events SET seq = 99 WHERE fate = 1`, ``, "the sequence events_order is behind its rows"},
 		{`UPDATE sends SET seq = 99 WHERE id = ` + waits, ``, "the sequence sends_order is behind its rows"},
+		{grown(`DELETE FROM ledger WHERE seq = 1`), ``, "it begins with line 2"},
+		{grown(`DELETE FROM ledger WHERE seq = 4`), ``, "it ends with line 3, and a number stands by line 4"},
+		{grown(`UPDATE ledger SET number = '+12025550104' WHERE seq = 3`), ``, "line 3 does not say what was written"},
+		{grown(`UPDATE ledger SET prev = hash WHERE seq = 2`), ``, "line 2 does not say what was written"},
+		{grown(`UPDATE ledger SET opted_out = true WHERE seq = 4; UPDATE consents SET opted_out = true WHERE seq = 4`), ``, "1 lines of the ledger of consent that do not follow from the one before about the same number, such as line 4"},
+		{grown(`UPDATE ledger SET since = NULL WHERE seq = 1`), ``, "lines of the ledger of consent that do not follow from the one before about the same number, such as line 1"},
+		{grown(`UPDATE ledger SET changed = true WHERE seq = 2`), ``, "1 lines of the ledger of consent that do not follow"},
+		{`UPDATE consents SET opted_out = true WHERE seq = 4`, ``, "1 numbers that do not stand where the ledger of consent says, such as that of line 4"},
+		{`UPDATE consents SET seq = 2 WHERE seq = 4`, ``, "1 numbers that do not stand where the ledger of consent says, such as that of line 4"},
+		{`UPDATE consents SET since = 1 WHERE seq = 3`, ``, "1 numbers that do not stand where the ledger of consent says, such as that of line 3"},
+		{`DELETE FROM consents WHERE seq = 3`, ``, "1 numbers that do not stand where the ledger of consent says, such as that of line 3"},
+		{`INSERT INTO consents VALUES ('+12025550105', '', true, false, NULL, 1)`, ``, "1 numbers that stand by a line which the ledger of consent does not have, such as that of line 1"},
+		{`ALTER TABLE ledger DISABLE TRIGGER ledger_only_grows`, ``, "the trigger ledger_only_grows is not there or not enabled"},
 		{`DROP INDEX events_id`, ``, "the index events_id is not there"},
 		{`UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'sends_key'::regclass`, ``, "the index sends_key is not valid"},
 	} {

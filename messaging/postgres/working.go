@@ -23,16 +23,23 @@ type working struct {
 	keys          map[string]*send
 	early         map[string][]*earlyState          // by message id, oldest first
 	whole         map[string]*messaging.EventRecord // dead letters that are to live again
+	stands        map[messaging.Number][]messaging.ConsentState
+	crossing      map[messaging.Number][]uuid.UUID // attempts under way that others have claimed
+	head          messaging.ConsentEntry           // the ledger's last line; of one that was read, Seq and Hash
 
 	// What is written, in order.
 	newEvents, changedEvents     []*event
 	newSends, changedSends       []*send
 	newAttempts, changedAttempts []*attempt
 	matched                      []*earlyState
+	lines                        []messaging.ConsentEntry
 	keptEarly                    bool
 
 	nextEvent, nextSend []int64            // places drawn from the sequences
 	notify              map[uuid.UUID]bool // owners that were left something
+
+	now  time.Time // the batch's, as it is stored
+	undo []func()  // makes the batch as it was asked
 }
 
 type conversation struct {
@@ -138,6 +145,7 @@ func newWorking(b *messaging.Batch) *working {
 		batch: b, conversations: map[messaging.Conversation]*conversation{}, byID: map[int64]*conversation{}, events: map[string]*event{},
 		sends: map[uuid.UUID]*send{}, attempts: map[uuid.UUID]*attempt{}, messages: map[string]*attempt{},
 		keys: map[string]*send{}, early: map[string][]*earlyState{}, notify: map[uuid.UUID]bool{},
+		stands: map[messaging.Number][]messaging.ConsentState{}, crossing: map[messaging.Number][]uuid.UUID{}, now: b.Now.UTC().Truncate(time.Millisecond),
 	}
 }
 

@@ -45,7 +45,10 @@ const (
 		OR seq <= (SELECT seq FROM events WHERE early ORDER BY seq DESC OFFSET $1 LIMIT 1))`
 	saveBatch = `INSERT INTO batches (owner, id, committed_at, results) VALUES ($1, $2, $3, $4)
 		ON CONFLICT (owner) DO UPDATE SET id = $2, committed_at = $3, results = $4`
-	notify = `SELECT pg_notify('signpost', $1)`
+	// The schema, a colon, and who is meant: an owner, everybody if it is empty, or everybody
+	// except for one.
+	notify    = `SELECT pg_notify('signpost', $1)`
+	exceptFor = "!"
 )
 
 // write writes what apply changed, in one round trip.
@@ -58,6 +61,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, w *working) error {
 		return err
 	}
 	w.queueAttempts(q)
+	w.queueConsent(q)
 	if len(w.matched) > 0 {
 		var seqs []int64
 		var attempts []uuid.UUID
@@ -79,6 +83,9 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, w *working) error {
 	}
 	for owner := range w.notify {
 		q.Queue(notify, s.path+":"+owner.String())
+	}
+	if len(w.lines) > 0 {
+		q.Queue(notify, s.path+":"+exceptFor+b.Owner.String())
 	}
 	if q.Len() == 0 {
 		return nil
