@@ -13,18 +13,6 @@ import (
 	"github.com/signpost-sms/signpost/daemon/api"
 )
 
-func (c *cli) consentCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use:     "consent",
-		Short:   "Look after what people agreed to",
-		Example: `  signpost consent forget "+1 555 123 4567"`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(c.forgetCommand())
-	return cmd
-}
-
 func (c *cli) forgetCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{

@@ -133,7 +133,8 @@ func scopeText(s messaging.Scope) string {
 	return string(s)
 }
 
-func parseScope(text string) (messaging.Scope, error) {
+// ParseScope reads a scope as the API writes it.
+func ParseScope(text string) (messaging.Scope, error) {
 	kind, of, _ := strings.Cut(text, ":")
 	switch {
 	case text == scopeGlobal:
@@ -386,11 +387,11 @@ func readChanges(r *http.Request) (changes []Change, err error) {
 	return changes, nil
 }
 
-// longestEvidence bounds an actor and a note, in bytes.
-const longestEvidence = 1000
+// EvidenceMost bounds an actor and a note, in bytes.
+const EvidenceMost = 1000
 
 func badEvidence(text string) bool {
-	return len(text) > longestEvidence || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl)
+	return len(text) > EvidenceMost || !utf8.ValidString(text) || strings.ContainsFunc(text, unicode.IsControl)
 }
 
 // change checks a change and makes it one of the engine's. Its error says which member is
@@ -414,7 +415,7 @@ func (c *Change) change() (*messaging.ConsentChange, error) {
 		return nil, errors.New("source: it is neither operator nor import")
 	}
 	if c.Scope != "" {
-		if out.Scope, err = parseScope(c.Scope); err != nil {
+		if out.Scope, err = ParseScope(c.Scope); err != nil {
 			return nil, fmt.Errorf("scope: %w", err)
 		}
 	}
@@ -422,9 +423,9 @@ func (c *Change) change() (*messaging.ConsentChange, error) {
 	case strings.TrimSpace(c.Actor) == "":
 		return nil, errors.New("actor: the ledger wants to know who says so")
 	case badEvidence(c.Actor):
-		return nil, fmt.Errorf("actor: it is longer than %d bytes, or has a line break or another control character in it", longestEvidence)
+		return nil, fmt.Errorf("actor: it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)
 	case badEvidence(c.Note):
-		return nil, fmt.Errorf("note: it is longer than %d bytes, or has a line break or another control character in it", longestEvidence)
+		return nil, fmt.Errorf("note: it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)
 	}
 	return out, nil
 }
