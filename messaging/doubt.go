@@ -92,11 +92,10 @@ func (f *flight) leftAt() time.Time {
 const (
 	// logTimeout bounds one reading of the message log, and loadTimeout that of the journal
 	// about one pair. logAgain is the pause before the log is asked again while it says
-	// nothing, logAgainLate while it cannot be read long after it should have.
-	logTimeout   = 2 * time.Minute
-	loadTimeout  = 30 * time.Second
-	logAgain     = 15 * time.Second
-	logAgainLate = 2 * time.Minute
+	// nothing; about a doubt that it should have settled, as long again as the doubt is old.
+	logTimeout  = 2 * time.Minute
+	loadTimeout = 30 * time.Second
+	logAgain    = 15 * time.Second
 
 	// logGather is how long doubts are gathered for one reading. The log has no filter for
 	// numbers: to read it once for all of them costs what it costs for one, and the platform
@@ -147,7 +146,7 @@ func (e *Engine) inquiries() []*inquiry {
 			at.spread = logLate
 		}
 		f.asking = true
-		q.since = earlier(q.since, at.at.Add(-2*logSlack))
+		q.since = earlier(q.since, at.at.Add(-2*logSlack-logLate)) // with what may have been kept on its way
 		q.flights, q.doubts = append(q.flights, f), append(q.doubts, at)
 	}
 	return slices.Collect(maps.Values(of))
@@ -247,29 +246,30 @@ func (e *Engine) consulted(q *inquiry) {
 			f.phase = phaseClaimed
 			e.out.doubting--
 			e.report(f, &Report{AttemptID: f.attempt.ID, Outcome: OutcomeAbsent, Reason: "not in the message log", Status: StatusQueued})
-		case findUndecidable:
-			if !settled(q.doubts[i]) { // the answer of a send of ours may explain the entry yet
-				e.decideIn(f, logAgain)
-				continue
-			}
-			log.Warn("doubt undecidable: other programs send on this pair, or it is too old for the log")
-			e.applyPolicy(f)
-		case findNothing:
+		case findUndecidable, findNothing:
+			age := e.now.Sub(q.doubts[i].at)
 			switch {
-			case !settled(q.doubts[i]):
+			case !settled(q.doubts[i]): // the answer of a send of ours may explain an entry yet
 				e.decideIn(f, logAgain)
-			case e.cfg.InDoubt.Resend:
-				e.applyPolicy(f) // the log cannot be read, and has had its time
-			default: // held, and the log may still settle it
+			case e.cfg.InDoubt.Resend || age > logReach:
+				log.Warn("doubt undecidable: other programs send on this pair, or the log cannot be read or is too old")
+				e.applyPolicy(f)
+			default: // held, and the log may settle it yet
 				e.letGo(f)
-				e.decideIn(f, logAgainLate)
+				e.decideIn(f, max(logAgain, age))
 			}
 		}
 	}
+	if e.out.doubting > heldMost {
+		e.forgetOldestDoubt()
+	}
 }
 
-// decideIn comes back to a doubt after a while.
+// decideIn comes back to a doubt after a while, and when its hold on the conversation ends.
 func (e *Engine) decideIn(f *flight, wait time.Duration) {
+	if release := f.doubtAt.Add(e.cfg.InDoubt.Release).Sub(e.now); release > 0 && f.talk.busy == f {
+		wait = min(wait, release)
+	}
 	f.alarm.cancel()
 	f.alarm = e.alarms.add(e.now.Add(wait), func() { e.decide(f) })
 }
