@@ -181,10 +181,13 @@ func (w *working) stand(n messaging.Number, scope messaging.Scope) *messaging.Co
 
 // cross adds to a change the attempts of other instances that it crosses.
 func (w *working) cross(c *messaging.ConsentChange) {
-	asked := c.Crossing
+	others, asked := w.crossing[c.Number], c.Crossing
+	if len(others) == 0 {
+		return
+	}
 	w.undo = append(w.undo, func() { c.Crossing = asked })
 	c.Crossing = slices.Clip(asked)
-	for _, id := range w.crossing[c.Number] {
+	for _, id := range others {
 		if !slices.Contains(asked, id) {
 			c.Crossing = append(c.Crossing, id)
 		}
