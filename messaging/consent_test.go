@@ -506,3 +506,15 @@ func BenchmarkConsentOfAMillion(b *testing.B) {
 		ask(now, in)
 	}
 }
+
+// A store that would forget opt-outs is not run.
+func TestAStoreWithoutALedgerIsRefused(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		store := struct{ messaging.Store }{memory.New(memory.Config{})}
+		eng := messaging.NewEngine(store, instant{echo}, &wire{auto: accepted}, messaging.Config{})
+		err := eng.Run(t.Context(), t.Context())
+		if err == nil || !strings.Contains(err.Error(), "ConsentLedger") {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}

@@ -424,6 +424,8 @@ func (e *Engine) consented(cs []*ConsentChange) {
 	}
 }
 
+var errNoLedger = errors.New("messaging: the store keeps no ledger of consent; every store must implement ConsentLedger")
+
 // consentPage is how many states one reading of the ledger brings.
 const consentPage = 10_000
 
@@ -433,7 +435,7 @@ func (e *Engine) learnConsent() {
 	s := &e.standing
 	ledger, ok := e.store.(ConsentLedger)
 	if !ok {
-		s.loaded = true
+		e.fail(errNoLedger)
 		return
 	}
 	if s.reading {
