@@ -74,7 +74,7 @@ func newChild(t *testing.T, space *relaytest.Server, s setting, n int) *child {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if c.cmd != nil {
+		if c.cmd != nil && c.cmd.Process != nil {
 			_ = c.cmd.Process.Kill() // it may have ended
 			<-c.ended
 		}
