@@ -261,7 +261,7 @@ func entryWords(e *api.ConsentLine, k clock) (lines []string) {
 	lines = []string{fmt.Sprintf("%5d %s  %s", e.Seq, k.onDay(e.At), changeWords(e))}
 	switch messaging.ConsentOrigin(e.Origin) {
 	case messaging.OriginMessage:
-		lines = append(lines, fmt.Sprintf("texted to %s, context %s, and read as %q (%s, rule %s)", e.Ours, e.Context, strings.ToUpper(e.Word), e.Tier, e.Rule))
+		lines = append(lines, fmt.Sprintf("texted to %s, context %s, and read as %q (%s, rule consent.%s)", e.Ours, e.Context, strings.ToUpper(e.Word), e.Tier, e.Rule))
 	case messaging.OriginHandler:
 		lines = append(lines, fmt.Sprintf("a handler read it out of a message to %s, context %s", e.Ours, e.Context))
 	case messaging.OriginPlatform:

@@ -16,7 +16,9 @@ import (
 )
 
 // devConfig is what "signpost dev" answers with when there is no configuration file.
-const devConfig = `contexts:
+const devConfig = `brand: Example Shop
+consent: {contact: help@example.com}
+contexts:
   support:
     handlers:
       - keyword: {words: [HOURS, OPEN], reply: "We're open Mon-Fri 9am-5pm."}

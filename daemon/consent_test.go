@@ -2,10 +2,12 @@ package daemon
 
 import (
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/relay/relaytest"
 )
 
@@ -45,6 +47,16 @@ func (o *operated) heard(t *testing.T, n int) (texts []string) {
 			t.Fatalf("%d texts on the telephone, want %d: %q", len(texts), n, texts)
 		}
 	}
+}
+
+// inbound finds the id of a text.
+func (o *operated) inbound(t *testing.T, body string) string {
+	t.Helper()
+	found := jsonLines[api.Message](t, o.run(t, ExitOK, "", "messages", "--direction", "in", "--text", body, "--json"))
+	if len(found) != 1 {
+		t.Fatalf("%d messages %q", len(found), body)
+	}
+	return found[0].ID
 }
 
 const (
@@ -92,7 +104,13 @@ func TestReloadChangesConsent(t *testing.T) {
 		t.Errorf("confirmed with %q", got[0])
 	}
 	o.say(t, "hello")
-	o.run(t, ExitOK, "suppressed", "messages", "--text", "support: hello")
+	found := jsonLines[api.Message](t, o.run(t, ExitOK, `"status":"suppressed"`, "messages", "--text", "support: hello", "--json"))
+	out := o.run(t, ExitOK, "no reply: suppressed: the person opted out on 20", "explain", found[0].ID)
+	if !strings.Contains(out, ", by texting STOP\n") {
+		t.Errorf("it is not said how:\n%s", out)
+	}
+	// What the chain of a STOP answers is suppressed by name too, beside the confirmation.
+	o.run(t, ExitOK, "The chain of support was shown it, as contexts.support.opted_out says.", "explain", o.inbound(t, "STOP"))
 	o.signal(syscall.SIGTERM)
 	o.exit()
 }

@@ -17,12 +17,13 @@ import (
 type explainer struct {
 	clock
 
-	b strings.Builder
+	consent []api.ConsentLine // that bear on it
+	b       strings.Builder
 }
 
 // explain renders a life. Times are in loc.
 func explain(l *api.Life, now time.Time, loc *time.Location) string {
-	e := &explainer{clock: clock{now: now, day: beginning(l), loc: loc}}
+	e := &explainer{clock: clock{now: now, day: beginning(l), loc: loc}, consent: l.Consent}
 	what, why := e.verdict(l)
 	e.line("%s", what)
 	for _, w := range why {
@@ -69,6 +70,9 @@ func (e *explainer) verdict(l *api.Life) (what string, why []string) {
 	}
 	if in.Direction == api.DirectionState {
 		return fmt.Sprintf("a delivery state, %s, of a message that is not in the journal", in.State), reasonLines(in.StateReason)
+	}
+	if said := e.said(l); said != nil || in.Handler == api.HandlerConsent {
+		return e.heard(l, said)
 	}
 	switch l.Outcome {
 	case api.OutcomeDead:
@@ -157,6 +161,9 @@ func (e *explainer) fateOf(s *api.Message) (what string, why []string) {
 	case messaging.StatusUndelivered, messaging.StatusFailed:
 		return e.failed(s, last)
 	case messaging.StatusSuppressed:
+		if s.Reason == messaging.ReasonOptedOut {
+			return e.heldBack(s)
+		}
 		return "suppressed by rule " + ruleName(s.Reason), reasonText(s.Reason)
 	case messaging.StatusExpired:
 		what = "expired before it could leave"
@@ -355,6 +362,11 @@ func (e *explainer) inbound(l *api.Life) {
 	default:
 		e.event(in.FinishedAt, "%s", decidedBy(in))
 	}
+	for i := range e.consent {
+		if c := &e.consent[i]; l.Said(c) {
+			e.event(c.At, "line %d of the ledger of consent: %s", c.Seq, changeWords(c))
+		}
+	}
 }
 
 // decidedBy says who decided what.
@@ -423,6 +435,7 @@ func (e *explainer) send(l *api.Life, i int) {
 			}
 			e.event(st.At, "%s (+%s)", text, span(st.At.Sub(a.ClaimedAt)))
 		}
+		e.crossing(a)
 	}
 	if s.Status == messaging.StatusQueued && s.NotBefore.After(e.now) {
 		e.event(s.NotBefore, "leaves, unless a rule says otherwise then")

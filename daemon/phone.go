@@ -9,7 +9,9 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/consent"
 )
 
 // phone is what the handset of "signpost dev" knows: one thread of bubbles for each context
@@ -92,6 +94,7 @@ type inboundNews struct {
 	body      string
 	fate      messaging.Fate
 	err       string
+	handler   string
 	retryAt   time.Time
 	sends     []replyNews
 }
@@ -112,7 +115,7 @@ func newInboundNews(tr *messaging.InboundTrace) (*inboundNews, bool) {
 	}
 	n := &inboundNews{
 		messageID: tr.Event.MessageID, context: tr.Event.Context, from: tr.Event.From, to: tr.Event.To, body: tr.Event.Body,
-		fate: tr.Outcome.Fate, err: tr.Outcome.Err, retryAt: tr.Outcome.RetryAt,
+		fate: tr.Outcome.Fate, err: tr.Outcome.Err, handler: tr.Outcome.Handler, retryAt: tr.Outcome.RetryAt,
 	}
 	for _, s := range tr.Outcome.Sends {
 		n.sends = append(n.sends, replyNews{s.ID, s.To, s.Body, len(s.Media), s.Status, s.Reason})
@@ -196,13 +199,24 @@ func (p *phone) decided(n *inboundNews) {
 	case messaging.FateDone:
 		p.mark(th, mine, tickDelivered, "")
 		if len(n.sends) == 0 {
-			p.add(th, &bubble{kind: bubbleRemark, text: fmt.Sprintf("no reply: no handler of %q decided to answer this", n.context)})
+			p.add(th, &bubble{kind: bubbleRemark, text: "no reply: " + n.silence()})
 		}
 		for _, s := range n.sends {
 			p.reply(th, s)
 		}
 	}
 	delete(p.typed, n.messageID)
+}
+
+// silence says why nothing was decided to be sent.
+func (n *inboundNews) silence() string {
+	switch {
+	case n.handler != api.HandlerConsent:
+		return fmt.Sprintf("no handler of %q decided to answer this", n.context)
+	case consent.Classify(n.body, consent.State{}).Kind == consent.Start:
+		return "you have not opted out, so that START changes nothing"
+	}
+	return "you have opted out, and get nothing but the answer to HELP until you text START"
 }
 
 // reply shows a send that the chain decided on.

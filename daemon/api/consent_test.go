@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
 
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/memory"
@@ -235,5 +236,67 @@ func TestVerifyConsent(t *testing.T) {
 	got := get[LedgerWhole](newDesk(t, altered{store, 3}), "/v1/consent/verify")
 	if got.OK || got.Entries != 2 || !strings.Contains(got.Detail, "line 3") {
 		t.Errorf("altered: %+v", got)
+	}
+}
+
+// TestHolding finds the stop that held something back, by time and scope.
+func TestHolding(t *testing.T) {
+	t.Parallel()
+	at := func(h int) time.Time { return start.Add(time.Duration(h) * time.Hour) }
+	lines := []ConsentLine{
+		{Seq: 1, At: at(1), Scope: "global", Change: "stop", Changed: true},
+		{Seq: 2, At: at(2), Scope: "global", Change: "stop"},
+		{Seq: 3, At: at(3), Scope: "global", Change: "start", Changed: true},
+		{Seq: 4, At: at(4), Scope: "context:sales", Change: "stop", Changed: true},
+		{Seq: 5, At: at(5), Scope: "number:+12025550100", Change: "stop", Changed: true},
+	}
+	for _, c := range []struct {
+		context, ours string
+		hour          int
+		want          int64
+	}{
+		{"support", "+12025550199", 0, 1}, // it was decided, and waited
+		{"support", "+12025550199", 1, 1},
+		{"support", "+12025550199", 2, 1},
+		{"support", "+12025550199", 4, 0},
+		{"sales", "+12025550199", 4, 4},
+		{"sales", "+12025550199", 3, 4},
+		{"support", "+12025550100", 6, 5},
+		{"support", "+12025550100", 3, 5},
+	} {
+		got := Holding(lines, c.ours, c.context, at(c.hour))
+		if got == nil && c.want != 0 || got != nil && got.Seq != c.want {
+			t.Errorf("%+v: got %+v", c, got)
+		}
+	}
+}
+
+// TestConsentInALife shows the lines that bear on a message and no others.
+func TestConsentInALife(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, memory.New(memory.Config{}))
+	before := d.send(start, "support", "on the wire", messaging.StatusSending)
+	stop := messagingtest.NewMessage("support", person, ours, "STOP")
+	stop.ReceivedAt = start
+	d.commit(&messaging.Batch{Now: start.Add(time.Minute), Appends: []*messaging.Append{{Event: stop, Outcome: done("consent"), Consents: []*messaging.ConsentChange{{
+		Number: person, Verb: messaging.ConsentStop, Origin: messaging.OriginMessage, EventID: stop.ID, Word: "stop", Crossing: []uuid.UUID{before.Attempt.ID},
+	}}}}})
+	d.said("START", messaging.ConsentStart, numbered(1))
+	hello := d.receive(start.Add(time.Hour), "support", "hello", done(HandlerConsent))
+	seqs := func(id string) (seqs []int64) {
+		for _, c := range get[Life](d, "/v1/messages/"+id).Consent {
+			seqs = append(seqs, c.Seq)
+		}
+		return seqs
+	}
+	for id, want := range map[string][]int64{
+		stop.ID: {1}, before.ID.String(): {1}, hello.ID: {1}, d.receive(start, "support", "other", done("reply")).ID: nil,
+	} {
+		if diff := cmp.Diff(want, seqs(id)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", id, diff)
+		}
+	}
+	if l := get[Life](d, "/v1/messages/"+before.ID.String()); !l.Sends[0].Attempts[0].Crossed(&l.Consent[0]) {
+		t.Errorf("the attempt is not marked: %+v", l)
 	}
 }

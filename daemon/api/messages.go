@@ -17,5 +17,8 @@ func (a *API) message(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := a.consentIn(r.Context(), l); err != nil {
+		return err
+	}
 	return write(w, l)
 }

@@ -114,6 +114,10 @@ type Life struct {
 	Outcome string    `json:"outcome"` // see the Outcome constants; of a send that nothing asked for, its status
 	Inbound *Message  `json:"inbound,omitempty"`
 	Sends   []Message `json:"sends"`
+	// Consent are the lines of the ledger that bear on it, oldest first: what it said, why its
+	// chain was not asked or a send was suppressed, and what its attempts crossed. Only where
+	// one message is asked for.
+	Consent []ConsentLine `json:"consent,omitempty"`
 }
 
 // Page is a part of what a search found.
