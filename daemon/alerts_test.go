@@ -122,6 +122,7 @@ func TestAlerts(t *testing.T) {
 	for _, name := range []string{
 		"signpost_unaccounted_messages", "signpost_in_doubt", "signpost_dead_letters_total", "signpost_session_state", "signpost_session_deaf_seconds_total",
 		"signpost_journal_commit_seconds", "signpost_journal_writable", "signpost_outbox_oldest_age_seconds", "signpost_config_last_reload_successful",
+		"signpost_stop_latency_seconds", "signpost_consent_review_items", "signpost_consent_changes_total",
 	} {
 		if !used[name] {
 			t.Errorf("there is no alert on %s", name)
