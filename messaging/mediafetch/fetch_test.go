@@ -504,7 +504,7 @@ func TestDamagedNote(t *testing.T) {
 	h := newHost(t, serve(png))
 	f := newFetcher(t, Config{}, h)
 	for _, bad := range []string{"", "{", `{"digest":"../../../../etc/passwd"}`, `{"digest":"` + strings.Repeat("0", 64) + `"}`} {
-		if err := os.WriteFile(filepath.Join(f.cfg.Dir, "urls", hash([]byte(h.URL))), []byte(bad), 0o600); err != nil {
+		if err := errors.Join(f.prepare(), os.WriteFile(filepath.Join(f.cfg.Dir, "urls", hash([]byte(h.URL))), []byte(bad), 0o600)); err != nil {
 			t.Fatal(err)
 		}
 		file, err := f.Open(t.Context(), h.URL)
@@ -523,11 +523,43 @@ func TestNewNeedsADirectory(t *testing.T) {
 	if _, err := New(Config{}); err == nil {
 		t.Error("no directory was accepted")
 	}
-	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o600); err != nil {
+}
+
+// The directory appears with the first medium, and where it cannot, nobody is asked for one.
+func TestTheDirectoryIsMadeByTheFirstFetch(t *testing.T) {
+	t.Parallel()
+	h := newHost(t, serve(png))
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	f := newFetcher(t, Config{Dir: dir}, h)
+	if n, err := f.Sweep(t.Context(), time.Now()); n != 0 || err != nil {
+		t.Errorf("sweep of nothing: %d, %v", n, err)
+	}
+	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("made without a need: %v", err)
+	}
+	file, err := f.Open(t.Context(), h.URL)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := New(Config{Dir: file}); err == nil {
-		t.Error("a file was accepted as directory")
+	file.Close()
+
+	blocked := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(blocked, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := newFetcher(t, Config{Dir: blocked}, h).Open(t.Context(), h.URL); err == nil || !strings.Contains(err.Error(), "directory") {
+		t.Errorf("a file was accepted as directory: %v", err)
+	}
+	if n := h.hits.Load(); n != 1 {
+		t.Errorf("fetched %d times", n)
+	}
+}
+
+func TestFilename(t *testing.T) {
+	t.Parallel()
+	for typ, want := range map[string]string{"image/png": "d.png", "text/plain; charset=utf-8": "d.txt", "application/octet-stream": "d", "../x": "d"} {
+		if got := (&File{Type: typ, Digest: "d"}).Filename(); got != want {
+			t.Errorf("%s: got %s, want %s", typ, got, want)
+		}
 	}
 }

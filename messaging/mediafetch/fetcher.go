@@ -37,7 +37,7 @@ func (e *StatusError) Temporary() bool {
 // Config tunes a Fetcher. The zero value of every field but Dir means its documented
 // default.
 type Config struct {
-	Dir       string        // where the files are; made with mode 0700 if it is not there
+	Dir       string        // where the files are; made with mode 0700 by the first fetch
 	MaxBytes  int64         // of one medium; 10 MiB
 	MaxTotal  int64         // of all files after a Sweep; 1 GiB
 	Timeout   time.Duration // of one fetch in all; 30 s
@@ -78,6 +78,15 @@ type File struct {
 	Digest string // SHA-256 of the bytes, in hexadecimal
 }
 
+// Filename is a name for a copy of the medium: its digest, with the extension of its type.
+// Nothing in it comes from the wire.
+func (f *File) Filename() string {
+	if m := mimetype.Lookup(f.Type); m != nil {
+		return f.Digest + m.Extension()
+	}
+	return f.Digest
+}
+
 // Fetcher fetches media and keeps them. Make one with [New].
 type Fetcher struct {
 	cfg    Config
@@ -101,16 +110,11 @@ type note struct {
 	Size   int64  `json:"size"`
 }
 
-// New makes a Fetcher, and its directory.
+// New makes a Fetcher. It does no I/O.
 func New(cfg Config) (*Fetcher, error) {
 	cfg = cfg.withDefaults()
 	if cfg.Dir == "" {
 		return nil, errors.New("media: a directory is needed: set Config.Dir")
-	}
-	for _, d := range []string{cfg.Dir, filepath.Join(cfg.Dir, "urls"), filepath.Join(cfg.Dir, "files")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
-			return nil, fmt.Errorf("media directory: %w", err)
-		}
 	}
 	return &Fetcher{cfg: cfg, client: client(cfg), flights: map[string]*flight{}}, nil
 }
@@ -182,6 +186,9 @@ func (f *Fetcher) fetch(ctx context.Context, rawURL, key string) (note, error) {
 			req.SetBasicAuth(user, password)
 		}
 	}
+	if err := f.prepare(); err != nil {
+		return note{}, err // before anybody is asked for what could not be kept
+	}
 	resp, err := f.client.Do(req)
 	if err != nil {
 		return note{}, fmt.Errorf("fetch medium: %w", plain(err))
@@ -198,6 +205,16 @@ func (f *Fetcher) fetch(ctx context.Context, rawURL, key string) (note, error) {
 		return note{}, fmt.Errorf("fetch medium: %w", plain(err))
 	}
 	return n, f.remember(key, n)
+}
+
+// prepare makes the directories.
+func (f *Fetcher) prepare() error {
+	for _, d := range []string{f.cfg.Dir, filepath.Join(f.cfg.Dir, "urls"), filepath.Join(f.cfg.Dir, "files")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return fmt.Errorf("media cannot be kept, give them a directory that this process may make and write: %w", err)
+		}
+	}
+	return nil
 }
 
 func (f *Fetcher) tooLarge() error {

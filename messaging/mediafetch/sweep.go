@@ -81,10 +81,11 @@ func (f *Fetcher) orphan(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
+// entries lists the files of a directory; none if nothing was ever fetched into it.
 func entries(dir string) ([]kept, error) {
 	des, err := os.ReadDir(dir)
 	if err != nil {
-		return nil, err
+		return nil, gone(err)
 	}
 	var list []kept
 	for _, de := range des {
