@@ -106,6 +106,12 @@ func Builtins() map[string]Builtin {
 			Example: "ignore:",
 			New:     func() Options { return new(IgnoreOptions) },
 		},
+		"save_media": {
+			Doc:     "Saves the media of messages as files of a directory; messages without any pass.",
+			Example: `save_media: {dir: /var/lib/signpost/pictures, types: ["image/*", application/pdf], continue: true}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(SaveMediaOptions) },
+		},
 		"on_state": {
 			Doc:     "Logs what became of the messages sent from the context; by default those that failed.",
 			Example: "on_state: {states: [failed, undelivered], log: warn}",

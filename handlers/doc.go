@@ -12,6 +12,9 @@
 // else runs while its event is still being written. Recover and Timeout keep that property,
 // Log keeps it while it has nothing to write.
 //
+// A handler that wants a picture of a message asks for it: [OpenMedia] fetches it, and
+// [SaveMedia] keeps it as a file. Nothing is fetched otherwise.
+//
 // Handlers that answer people look at messages only. Delivery states pass them, so that no
 // answer is ever sent because of the report on an answer.
 package handlers

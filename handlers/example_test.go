@@ -78,3 +78,29 @@ func ExampleOnState() {
 	// Output:
 	// call them instead: failed
 }
+
+func ExampleOpenMedia() {
+	size := messaging.HandlerFunc(func(ctx context.Context, w messaging.Responder, ev *messaging.Event) error {
+		for i := range ev.Media {
+			m, err := handlers.OpenMedia(ctx, ev, i)
+			if err != nil {
+				return err // tried again later, or dropped
+			}
+			w.Reply(fmt.Sprintf("Thank you for the %s of %d bytes.", m.Type, m.Size))
+			if err := m.Close(); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	text(size, "no picture")
+	// Output:
+	// no picture -> [] <nil>
+}
+
+func ExampleSaveMedia() {
+	chain := handlers.SaveMedia("/var/lib/signpost/pictures", "image/*")(handlers.Reply("Please send a picture."))
+	text(chain, "Hello")
+	// Output:
+	// Hello -> ["Please send a picture."] <nil>
+}
