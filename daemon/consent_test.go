@@ -1,6 +1,11 @@
 package daemon
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
 	"slices"
 	"strings"
 	"syscall"
@@ -49,6 +54,28 @@ func (o *operated) heard(t *testing.T, n int) (texts []string) {
 	}
 }
 
+// optedOut waits until the ledger says that a person opted out.
+func (o *operated) optedOut(t *testing.T, who string) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
+		resp, err := http.Get("http://" + o.listen + "/v1/consent/" + who)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var of api.ConsentOf
+		err = json.NewDecoder(resp.Body).Decode(&of)
+		resp.Body.Close()
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case len(of.States) == 1 && of.States[0].OptedOut:
+			return
+		case time.Now().After(deadline):
+			t.Fatalf("%s has not opted out", who)
+		}
+	}
+}
+
 // inbound finds the id of a text.
 func (o *operated) inbound(t *testing.T, body string) string {
 	t.Helper()
@@ -88,6 +115,66 @@ func TestStopOutlivesTheProcess(t *testing.T) {
 	if got := o.heard(t, len(want)); !slices.Equal(got, want) {
 		t.Errorf("on the telephone:\n%q, want\n%q", got, want)
 	}
+	o.stop(t)
+}
+
+// TestKillBetweenStopAndConfirmation kills the daemon around the commit of a STOP: when its
+// acknowledgement comes, with the confirmation on its way, and at random instants before and
+// after. Whatever is left, nothing but one confirmation leaves for the person.
+func TestKillBetweenStopAndConfirmation(t *testing.T) {
+	t.Parallel()
+	o := prepare(t, func(c *relaytest.Config) {
+		c.NoMagic = true
+		c.Faults.QueueUnsubscribed = true
+		c.Faults.Redelivery.OnReconnect = true
+	})
+	o.configure(t, "brand: Pizza Ann\n", answering)
+	o.start(t)
+	rnd := rand.New(rand.NewPCG(1, uint64(time.Now().UnixNano())))
+	confirmed := 0
+	for round := range 6 {
+		who := fmt.Sprintf("+1202555016%d", round)
+		inject := func(body string) *relaytest.Inbound {
+			in, err := o.space.Inject(relaytest.SMS{From: who, To: ourNumber, Context: "support", Body: body}, relaytest.Target{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return in
+		}
+		acked := func(in *relaytest.Inbound) {
+			ctx, cancel := context.WithTimeout(t.Context(), patience)
+			defer cancel()
+			if err := in.Wait(ctx); err != nil {
+				t.Fatal(err)
+			}
+		}
+		acked(inject("hello"))
+		if _, err := o.space.Handset(who).Next(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
+		after := time.Duration(-1)
+		stop := inject("STOP")
+		if round%2 == 0 {
+			acked(stop)
+		} else {
+			after = time.Duration(rnd.Int64N(int64(2 * time.Millisecond)))
+			<-time.After(after)
+		}
+		o.signal(syscall.SIGKILL)
+		o.exit()
+		o.start(t)
+		o.optedOut(t, who) // by a second delivery, if the first had not been journaled
+		acked(inject("hello?"))
+		acked(inject("hello??"))
+		got := o.space.Handset(who).Messages()
+		for i, m := range got {
+			if i > 1 || i == 1 && m.Body != confirmedStop || i == 0 && m.Body != "support: hello" {
+				t.Errorf("killed %s after the STOP (-1ns: on its acknowledgement), text %d is %q", after, i+1, m.Body)
+			}
+		}
+		confirmed += len(got) - 1
+	}
+	t.Logf("%d of 6 were confirmed", confirmed)
 	o.stop(t)
 }
 

@@ -51,10 +51,10 @@ func operate(t *testing.T) *operated {
 }
 
 // prepare makes everything but the configuration and the daemon.
-func prepare(t *testing.T) *operated {
+func prepare(t *testing.T, edit ...relaytest.Option) *operated {
 	t.Helper()
 	dir := t.TempDir()
-	return &operated{dir: dir, path: filepath.Join(dir, "signpost.yaml"), listen: freeAddr(t), space: socketSpace(t)}
+	return &operated{dir: dir, path: filepath.Join(dir, "signpost.yaml"), listen: freeAddr(t), space: socketSpace(t, edit...)}
 }
 
 // start starts the daemon, for the first time or again.

@@ -699,8 +699,26 @@ func TestDocumented(t *testing.T) {
 	}
 	doc := string(text)
 	for _, v := range []any{
-		Message{}, Attempt{}, State{}, Doubt{}, Life{}, Page{}, Done{}, Forgot{}, Progress{}, Problem{},
-		Standing{}, Standings{}, ConsentLine{}, ConsentOf{}, Reviews{}, ReviewItem{}, Change{}, Changed{}, ChangesDone{}, LedgerWhole{},
+		Message{},
+		Attempt{},
+		State{},
+		Doubt{},
+		Life{},
+		Page{},
+		Done{},
+		Forgot{},
+		Progress{},
+		Problem{},
+		Standing{},
+		Standings{},
+		ConsentLine{},
+		ConsentOf{},
+		Reviews{},
+		ReviewItem{},
+		Change{},
+		Changed{},
+		ChangesDone{},
+		LedgerWhole{},
 	} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {
