@@ -34,6 +34,7 @@ type Config struct {
 	Sending    SendingConfig            `yaml:"sending"`
 	Consent    ConsentConfig            `yaml:"consent"`
 	QuietHours QuietHoursConfig         `yaml:"quiet_hours" reload:"yes"`
+	Media      MediaConfig              `yaml:"media"`
 	Retention  RetentionConfig          `yaml:"retention"`
 	Shutdown   ShutdownConfig           `yaml:"shutdown"`
 	// DedupeFor is how far back a message that the platform delivers again is recognised.
@@ -170,8 +171,8 @@ type SendingConfig struct {
 	// codes of two letters, or "*".
 	Countries  []string         `yaml:"countries" reload:"yes"`
 	Duplicates DuplicatesConfig `yaml:"duplicates" reload:"yes"`
-	// Replicas is how many daemons share the limits; each has its part.
-	Replicas int `yaml:"replicas" range:"1..1000" reload:"yes"`
+	// Replicas is how many daemons share the limits at least; each has its part of them.
+	Replicas int `yaml:"replicas" range:"0..1000" reload:"yes"`
 	// SmartEncoding and TrialPrefix say what the platform does to texts before it counts
 	// their segments.
 	SmartEncoding bool   `yaml:"smart_encoding" reload:"yes"`
@@ -269,10 +270,10 @@ func DefaultConfig() Config {
 			Budget:       BudgetConfig{Zone: "UTC"},
 			Caps:         defaultCaps(),
 			Duplicates:   DuplicatesConfig{Window: loop.DuplicateWindow},
-			Replicas:     1,
 		},
 		Consent:    defaultConsent(),
 		QuietHours: QuietHoursConfig{Preset: QuietConservative, Ported: PortedTrust},
+		Media:      defaultMedia(),
 		Retention:  RetentionConfig{Texts: 30 * day},
 		Shutdown:   ShutdownConfig{Budget: 25 * time.Second},
 		DedupeFor:  7 * day,

@@ -14,7 +14,9 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/mediafetch"
 	"github.com/signpost-sms/signpost/messaging/policy"
 	"github.com/signpost-sms/signpost/relay"
 )
@@ -59,6 +61,7 @@ type Daemon struct {
 	reg      *prometheus.Registry
 	metrics  *configMetrics
 	pruner   *pruner
+	media    *mediafetch.Fetcher
 	http     http.Handler
 
 	reloading sync.Mutex // one reload at a time
@@ -106,10 +109,13 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if d.platform, err = newMessageLog(cfg, d.log); err != nil {
 		return err
 	}
+	if d.media, err = newMedia(&cfg); err != nil {
+		return withExit(ExitConfig, err)
+	}
 	if err = d.buildPolicy(&cfg); err != nil {
 		return err
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy.Rules(), d.cfg.Load))
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy, d.cfg.Load))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
@@ -192,7 +198,7 @@ func (d *Daemon) start(ended chan<- error) error {
 	})
 
 	stop, finish := context.WithCancel(context.Background())
-	work, giveUp := context.WithCancel(context.Background())
+	work, giveUp := context.WithCancel(handlers.WithMedia(context.Background(), d.media))
 	engineEnd := make(chan error, 1)
 	go func() {
 		err := d.engine.Run(stop, work)
@@ -236,6 +242,7 @@ func (d *Daemon) start(ended chan<- error) error {
 	keep, stopPruning := context.WithCancel(context.Background())
 	var pruning sync.WaitGroup
 	pruning.Go(func() { d.pruner.run(keep) })
+	pruning.Go(func() { sweepMedia(keep, d.media, d.log) })
 	d.life.onStop("retention", pruneBudget, func(context.Context) error {
 		stopPruning()
 		pruning.Wait()

@@ -8,6 +8,7 @@ import (
 	"github.com/signpost-sms/signpost/contexts"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/consent"
+	"github.com/signpost-sms/signpost/messaging/policy"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -39,10 +40,11 @@ func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) rel
 }
 
 // engineConfig is the engine's part of the configuration.
-func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules []messaging.Rule, inForce func() *Config) messaging.Config {
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules *policy.Policy, inForce func() *Config) messaging.Config {
 	return messaging.Config{
 		Consent:        consentPolicy(&cfg, inForce),
-		Rules:          rules,
+		Rules:          rules.Rules(),
+		Instances:      rules.Instances,
 		Logger:         log,
 		Metrics:        m,
 		Concurrency:    cfg.Handling.Concurrency,

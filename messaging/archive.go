@@ -149,6 +149,9 @@ type Lease struct {
 	Until time.Time
 	// Orphans says that instances are gone whose work TakeOver would give.
 	Orphans bool
+	// Instances is how many live, the caller included: they have joined, have not left, and
+	// were not declared dead. 0 if the store does not know.
+	Instances int
 }
 
 // Verifier is implemented by a store that can examine itself.

@@ -64,6 +64,12 @@ type Config struct {
 	// Rules are asked, in order, about every send before it may leave; see Rule.
 	Rules []Rule
 
+	// Instances, when set, is told how many instances share the store, this one included,
+	// before its first send may leave, and whenever that changes: after at most a quarter of
+	// a lease. It is not called where the store does not know. It is called on the engine's
+	// goroutine and must not block.
+	Instances func(n int)
+
 	// Trace, when set, is told what becomes of each inbound and send. It is called on the
 	// engine's goroutine and must not block.
 	Trace func(Trace)

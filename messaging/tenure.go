@@ -19,6 +19,7 @@ const WriteTimeout = 5 * time.Second
 type tenure struct {
 	sharer Sharer
 	until  time.Time     // the lease's end
+	alive  int           // how many instances there are
 	renew  chan struct{} // asks for a renewal now
 	taking takeover
 }
@@ -109,12 +110,24 @@ func (e *Engine) renewed(l Lease, err error) {
 		}
 	default:
 		t.until = l.Until
+		e.count(l.Instances)
 		e.learnConsent()
 		if l.Orphans && t.taking == takeoverNone && e.spill.sendsLoaded && !e.draining {
 			e.cfg.Logger.Info("another instance is gone; taking over what it left")
 			t.taking = takeoverWaits
 			e.spillAll()
 		}
+	}
+}
+
+// count tells who wants to know how many instances there are.
+func (e *Engine) count(n int) {
+	if n == e.tenure.alive {
+		return
+	}
+	e.tenure.alive = n
+	if e.cfg.Instances != nil {
+		e.cfg.Instances(n)
 	}
 }
 

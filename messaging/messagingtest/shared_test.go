@@ -4,12 +4,14 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -406,6 +408,12 @@ func (s *sharedStore) Renew(_ context.Context, owner uuid.UUID) (messaging.Lease
 			l.Orphans = true
 		}
 	}
+	if l.Instances = len(s.instances); s.is("the gone are counted") {
+		l.Instances += len(s.gone)
+	}
+	if s.is("the caller is not counted") {
+		l.Instances--
+	}
 	if s.is("a lease lasts for ever") {
 		l.Until = now.Add(time.Hour)
 	}
@@ -477,6 +485,40 @@ func (s *sharedStore) Watch(ctx context.Context, owner uuid.UUID, f func()) erro
 	return ctx.Err()
 }
 
+// Each engine is told how many there are before it may send, and when that changes.
+func TestEngineTellsOfInstances(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		store := newSharedStore("")
+		begin := func() (told *[]int, end func()) {
+			told = new([]int)
+			var running sync.WaitGroup
+			ctx, cancel := context.WithCancel(t.Context())
+			engine := messaging.NewEngine(store, nil, nil, messaging.Config{
+				Logger: slog.New(slog.DiscardHandler), Instances: func(n int) { *told = append(*told, n) },
+			})
+			running.Go(func() { _ = engine.Run(ctx, ctx) })
+			return told, func() { cancel(); running.Wait() }
+		}
+		want := func(who string, told *[]int, ns ...int) {
+			t.Helper()
+			time.Sleep(store.lease / 4)
+			synctest.Wait()
+			if !slices.Equal(*told, ns) {
+				t.Errorf("%s was told of %v instances, want %v", who, *told, ns)
+			}
+		}
+		a, endA := begin()
+		want("the first alone", a, 1)
+		b, endB := begin()
+		want("the first of two", a, 1, 2)
+		want("the second", b, 2)
+		endB()
+		want("the one that stays", a, 1, 2, 1)
+		endA()
+	})
+}
+
 // wrongVariable names the environment variable that makes TestShared run on a wrong store.
 const wrongVariable = "MESSAGINGTEST_WRONG"
 
@@ -532,6 +574,8 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"what the dead held stays held":             "Leave/OthersTakeOverAtOnce",
 		"an append takes nothing from the gone":     "Leave/AppendTakesFromTheGone",
 		"a commit does not join":                    "Leave/CommitJoins",
+		"the caller is not counted":                 "Leave/InstancesAreCounted",
+		"the gone are counted":                      "Death/TheDeadAreNotCounted",
 		"the living are declared dead":              "Death/TheLivingIsLeftAlone",
 		"the dead write":                            "Death/TheDeadIsFenced",
 		"the dead rise":                             "Death/TheDeadIsFenced",

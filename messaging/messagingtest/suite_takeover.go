@@ -194,6 +194,19 @@ var leaveTests = []sharedTest{
 		b.wantDoubts(work, messaging.Doubt{Attempt: *out.Attempt, Send: out.Send, Outcome: messaging.OutcomeOpen, Since: b.now})
 	}},
 	{"EachOrphanGoesToOne", 3, func(ws []*world) { orphansOnce(ws, ws[0].leave) }},
+	{"InstancesAreCounted", 3, func(ws []*world) {
+		a, b, c := ws[0], ws[1], ws[2]
+		for i, w := range ws {
+			w.same("Instances when this one joins", w.renew().Instances, i+1)
+		}
+		a.same("Instances when all have joined", a.renew().Instances, 3)
+		b.leave()
+		a.same("Instances after a leave", a.renew().Instances, 2)
+		a.leave()
+		c.same("Instances when the others have left", c.renew().Instances, 1)
+		a.wantUnheld("of one that a commit joins", a.message("again"), false)
+		c.same("Instances when one has joined by a commit", c.renew().Instances, 2)
+	}},
 	{"CommitJoins", 2, func(ws []*world) {
 		a, b := ws[0], ws[1]
 		a.wantUnheld("of one that never renewed", a.message("mine"), false)
@@ -295,6 +308,14 @@ var deathTests = []sharedTest{
 		// A new process at the same place is another instance.
 		a.owner = newID()
 		a.wantUnheld("a successor's", a.messageFrom(person(8), "alive"), false)
+	}},
+	{"TheDeadAreNotCounted", 2, func(ws []*world) {
+		a, b := ws[0], ws[1]
+		b.live()
+		a.wantUnheld("the owner's", a.message("left"), false)
+		b.same("Instances before a death", b.renew().Instances, 2)
+		b.outlive()
+		b.same("Instances after a death", b.renew().Instances, 1)
 	}},
 	{"TheLivingIsLeftAlone", 2, func(ws []*world) {
 		a, b := ws[0], ws[1]

@@ -39,8 +39,9 @@ type Config struct {
 	Quiet quiet.Config
 	// Limits are the rates, caps and budgets of all replicas together.
 	Limits pace.Limits
-	// Replicas is how many daemons share the limits; 1. Each has its part of the rates, the
-	// carriers' daily caps and the budget.
+	// Replicas is how many daemons share the limits at least; 1. Each has its part of the
+	// rates, the carriers' daily caps and the budget. Where Instances says more, the part of
+	// the rates is the smaller one.
 	Replicas int
 
 	// SmartEncoding says that the platform replaces typographic characters before it counts
@@ -59,6 +60,7 @@ const replicasMost = 1000
 // engine's; every other method is safe for concurrent use.
 type Policy struct {
 	now        atomic.Pointer[state]
+	instances  atomic.Int64
 	breaker    *loop.Breaker
 	duplicates *loop.Duplicates
 	waits      *prometheus.HistogramVec
@@ -133,14 +135,13 @@ func (p *Policy) build(cfg Config) (*state, error) {
 	if cfg.LimitsOff {
 		limits = lifted(limits)
 	}
-	whole, err := pace.New(limits, pace.Alone{})
-	if err != nil {
+	shared := replica{p, replicas}
+	if st.pacer, err = pace.New(limits, shared); err != nil {
 		return nil, err
 	}
-	st.sheet = sheet(&cfg, rules.InForce{Quiet: st.quiet, Pace: whole, Geo: st.geo})
-	st.pacer = whole
+	st.sheet = sheet(&cfg, rules.InForce{Quiet: st.quiet, Pace: st.pacer, Geo: st.geo})
 	if replicas > 1 {
-		st.pacer, err = pace.New(divided(limits, replicas), part(1/float64(replicas)))
+		st.pacer, err = pace.New(divided(limits, replicas), shared)
 	}
 	return st, err
 }
@@ -180,12 +181,6 @@ func isClassRate(id string) bool {
 	}
 	return false
 }
-
-// part is the Shared of one of several replicas that do not know of each other.
-type part float64
-
-func (p part) Share() float64                              { return float64(p) }
-func (p part) Elsewhere(pace.Scope, string, time.Time) int { return 0 }
 
 // divided are the limits of a day that one of several replicas has, which cannot know what
 // the others have counted.

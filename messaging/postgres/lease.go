@@ -63,8 +63,8 @@ func (s *Store) Renew(ctx context.Context, owner uuid.UUID) (messaging.Lease, er
 				return err
 			}
 		}
-		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM departed), EXISTS (
-			SELECT 1 FROM instances WHERE owner <> $1 AND lease_until + $2::interval < clock_timestamp())`, owner, s.cfg.Margin).Scan(&departed, &expired)
+		return tx.QueryRow(ctx, `SELECT EXISTS (SELECT 1 FROM departed), coalesce(bool_or(owner <> $1 AND lease_until + $2::interval < clock_timestamp()), false),
+			count(*) FROM instances`, owner, s.cfg.Margin).Scan(&departed, &expired, &lease.Instances)
 	})
 	if err != nil {
 		return messaging.Lease{}, fmt.Errorf("renew the lease: %w", classify(err))
