@@ -31,6 +31,8 @@ type sharedData struct {
 	batch     *messaging.Batch               // under way
 	told      map[uuid.UUID]bool             // by the batch
 	wrong     string
+	counters  map[messaging.Counter]messaging.Counter // by owner, scope, key and start
+	counted   int64                                   // the last Seq of one
 	lease     time.Duration
 	margin    time.Duration // after it, before an instance may be declared dead
 }
@@ -49,7 +51,8 @@ func newSharedStore(wrong string) *sharedStore {
 		owners: map[messaging.Conversation]uuid.UUID{}, holders: map[*modelEvent]uuid.UUID{},
 		instances: map[uuid.UUID]time.Time{}, gone: map[uuid.UUID]bool{},
 		watches: map[uuid.UUID]map[*func()]bool{}, batches: map[uuid.UUID]*messaging.Batch{}, wrong: wrong,
-		lease: shortLease, margin: shortMargin,
+		counters: map[messaging.Counter]messaging.Counter{},
+		lease:    shortLease, margin: shortMargin,
 	}
 	d.model.share = d
 	return &sharedStore{d}
@@ -485,6 +488,40 @@ func (s *sharedStore) Watch(ctx context.Context, owner uuid.UUID, f func()) erro
 	return ctx.Err()
 }
 
+func (s *sharedStore) Count(_ context.Context, owner uuid.UUID, counters []messaging.Counter) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, c := range counters {
+		s.counted++
+		if c.Owner, c.Seq = owner, s.counted; s.is("the newest counter shows late") {
+			c.Seq ^= 1
+		}
+		place := messaging.Counter{Owner: owner, Scope: c.Scope, Key: c.Key, Start: c.Start}
+		if s.is("days are mixed up") {
+			place.Start = time.Time{}
+		}
+		if old := s.counters[place]; s.is("counters are added up") {
+			c.N += old.N
+		}
+		s.counters[place] = c
+	}
+	return nil
+}
+
+func (s *sharedStore) Counted(_ context.Context, except uuid.UUID, after int64, limit int) ([]messaging.Counter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []messaging.Counter
+	for _, c := range s.counters {
+		gone := s.is("the gone do not count") && !s.alive(c.Owner)
+		if own := c.Owner == except && !s.is("the own counters are read too"); c.Seq > after && !own && !gone {
+			found = append(found, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b messaging.Counter) int { return cmp.Compare(a.Seq, b.Seq) })
+	return some(found, true, limit), nil
+}
+
 // Each engine is told how many there are before it may send, and when that changes.
 func TestEngineTellsOfInstances(t *testing.T) {
 	t.Parallel()
@@ -574,6 +611,11 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"what the dead held stays held":             "Leave/OthersTakeOverAtOnce",
 		"an append takes nothing from the gone":     "Leave/AppendTakesFromTheGone",
 		"a commit does not join":                    "Leave/CommitJoins",
+		"days are mixed up":                         "Counters/OthersReadWhatChanges",
+		"counters are added up":                     "Counters/OthersReadWhatChanges",
+		"the own counters are read too":             "Counters/OthersReadWhatChanges",
+		"the gone do not count":                     "Counters/TheGoneStillCount",
+		"the newest counter shows late":             "Counters/ReaderMissesNothing",
 		"the caller is not counted":                 "Leave/InstancesAreCounted",
 		"the gone are counted":                      "Death/TheDeadAreNotCounted",
 		"the living are declared dead":              "Death/TheLivingIsLeftAlone",

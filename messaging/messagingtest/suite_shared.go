@@ -29,6 +29,7 @@ func testShared(t *testing.T, open func(*testing.T) messaging.Store, f Features)
 		{"Consent", false, sharedConsentTests},
 		{"Watch", false, watchTests},
 		{"Leave", false, leaveTests},
+		{"Counters", false, counterTests},
 		{"Death", true, deathTests},
 	}
 	for _, g := range groups {

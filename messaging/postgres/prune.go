@@ -153,6 +153,9 @@ func (s *Store) pruneRest(ctx context.Context, tx pgx.Tx) error {
 		if _, err := tx.Exec(ctx, `DELETE FROM batches WHERE committed_at < $1`, now-s.cfg.DedupeFor.Milliseconds()); err != nil {
 			return err
 		}
+		if _, err := tx.Exec(ctx, pruneCounters, now, pruneMost); err != nil {
+			return err
+		}
 	}
 	const name = "conversations"
 	from, err := mark(ctx, tx, name)

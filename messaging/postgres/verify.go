@@ -142,7 +142,7 @@ func (v *verifier) schema(ctx context.Context) error {
 // unique one, what arrives twice would be taken in twice.
 var indexes = []string{
 	"attempts_message", "attempts_old", "attempts_pkey", "batches_pkey", "consents_pkey", "consents_seq",
-	"conversations_ours_theirs_key", "conversations_pkey", "conversations_theirs", "departed_pkey", "events_attempt", "events_dead", "events_early", "events_id", "events_message", "events_pkey", "events_unfinished",
+	"conversations_ours_theirs_key", "conversations_pkey", "conversations_theirs", "counters_pkey", "counters_seq", "counters_until", "departed_pkey", "events_attempt", "events_dead", "events_early", "events_id", "events_message", "events_pkey", "events_unfinished",
 	"instances_pkey", "ledger_number", "ledger_pkey", "marks_pkey", "sends_key", "sends_live", "sends_pkey", "sends_queued", "sends_seq", "stragglers_pkey",
 }
 
@@ -397,7 +397,7 @@ func (v *verifier) stands(ctx context.Context) error {
 // sequences looks whether the next row gets a place behind the last one, which a database
 // that was copied without its sequences does not do.
 func (v *verifier) sequences(ctx context.Context) error {
-	for _, table := range []string{"events", "sends"} {
+	for _, table := range []string{"events", "sends", "counters"} {
 		var behind bool
 		if err := v.tx.QueryRow(ctx, `SELECT coalesce((SELECT max(seq) FROM `+table+`) > (SELECT last_value FROM `+table+`_order), false)`).Scan(&behind); err != nil {
 			return err
