@@ -450,11 +450,12 @@ func TestSweep(t *testing.T) {
 		file.Close()
 	}
 	half := filepath.Join(f.cfg.Dir, "fetch-dead")
-	if err := os.WriteFile(half, png, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Chtimes(half, now.Add(-2*time.Hour), now.Add(-2*time.Hour)); err != nil {
-		t.Fatal(err)
+	strangers := []string{"signpost.db", "files/holiday.png", "urls/list"}
+	for _, p := range append([]string{"fetch-dead"}, strangers...) {
+		p = filepath.Join(f.cfg.Dir, p)
+		if err := errors.Join(os.WriteFile(p, png, 0o600), os.Chtimes(p, now.Add(-2*time.Hour), now.Add(-2*time.Hour))); err != nil {
+			t.Fatal(err)
+		}
 	}
 	// Ten bytes each: one is too old, and of the others two fit.
 	if n, err := f.Sweep(t.Context(), now); n != 2 || err != nil {
@@ -462,6 +463,11 @@ func TestSweep(t *testing.T) {
 	}
 	if _, err := os.Stat(half); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("half a file of a dead process was kept: %v", err)
+	}
+	for _, p := range strangers {
+		if err := os.Remove(filepath.Join(f.cfg.Dir, p)); err != nil {
+			t.Errorf("removed what is not ours: %v", err)
+		}
 	}
 	if notes, err := os.ReadDir(filepath.Join(f.cfg.Dir, "urls")); err != nil || len(notes) != 2 {
 		t.Errorf("%d notes were kept of two files; %v", len(notes), err)

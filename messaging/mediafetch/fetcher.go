@@ -243,9 +243,15 @@ func plain(err error) error {
 	return err
 }
 
+// What the names of files begin with that are being written.
+const (
+	halfFile = "fetch-"
+	halfNote = "note-"
+)
+
 // keep writes a body to a file that is named by its hash.
 func (f *Fetcher) keep(body io.Reader) (note, error) {
-	tmp, err := os.CreateTemp(f.cfg.Dir, "fetch-*") // mode 0600
+	tmp, err := os.CreateTemp(f.cfg.Dir, halfFile+"*") // mode 0600
 	if err != nil {
 		return note{}, err
 	}
@@ -279,7 +285,7 @@ func (f *Fetcher) remember(key string, n note) error {
 	if err != nil {
 		return err
 	}
-	tmp, err := os.CreateTemp(f.cfg.Dir, "note-*")
+	tmp, err := os.CreateTemp(f.cfg.Dir, halfNote+"*")
 	if err != nil {
 		return err
 	}
@@ -312,7 +318,7 @@ func (f *Fetcher) stored(key string) *File {
 }
 
 func (f *Fetcher) open(n note) (*File, error) {
-	if b, err := hex.DecodeString(n.Digest); err != nil || len(b) != sha256.Size {
+	if !isHash(n.Digest) {
 		return nil, errors.New("keep medium: a note is damaged")
 	}
 	file, err := os.Open(f.path(n.Digest))

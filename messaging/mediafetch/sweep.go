@@ -3,6 +3,8 @@ package mediafetch
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -27,9 +30,10 @@ func (f *Fetcher) Sweep(ctx context.Context, now time.Time) (removed int, err er
 	var files, notes, halves []kept
 	for _, dir := range []struct {
 		name string
+		ours func(name string) bool
 		list *[]kept
-	}{{"files", &files}, {"urls", &notes}, {"", &halves}} {
-		list, err := entries(filepath.Join(f.cfg.Dir, dir.name))
+	}{{"files", isHash, &files}, {"urls", isHash, &notes}, {"", isHalf, &halves}} {
+		list, err := entries(filepath.Join(f.cfg.Dir, dir.name), dir.ours)
 		if err != nil {
 			return removed, fmt.Errorf("sweep media: %w", err)
 		}
@@ -81,8 +85,19 @@ func (f *Fetcher) orphan(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// entries lists the files of a directory; none if nothing was ever fetched into it.
-func entries(dir string) ([]kept, error) {
+// isHash and isHalf tell by the name whether a Fetcher made a file. Others may lie in the
+// same directories, and are not ours to remove.
+func isHash(name string) bool {
+	b, err := hex.DecodeString(name)
+	return err == nil && len(b) == sha256.Size
+}
+
+func isHalf(name string) bool {
+	return strings.HasPrefix(name, halfFile) || strings.HasPrefix(name, halfNote)
+}
+
+// entries lists our files of a directory; none if nothing was ever fetched into it.
+func entries(dir string, ours func(name string) bool) ([]kept, error) {
 	des, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, gone(err)
@@ -90,7 +105,7 @@ func entries(dir string) ([]kept, error) {
 	var list []kept
 	for _, de := range des {
 		info, err := de.Info()
-		if err != nil || !info.Mode().IsRegular() {
+		if err != nil || !info.Mode().IsRegular() || !ours(de.Name()) {
 			continue // gone meanwhile, or a directory
 		}
 		list = append(list, kept{filepath.Join(dir, de.Name()), info.Size(), info.ModTime()})
