@@ -140,6 +140,8 @@ func (c *Config) values() *values {
 		}
 		return items
 	})
+	allowed := strings.Join(c.Media.Allow, ",")
+	vs.add(value{"media.allow", allowed, allowed, false})
 	return vs
 }
 

@@ -85,7 +85,7 @@ func TestExampleListsEveryKeyWithItsDefault(t *testing.T) {
 		}
 	}
 	for _, list := range []string{
-		"contexts:", "    handlers:", "    states:", "  numbers: []", "  campaigns: []", "  caps:", "  countries: []", "  states: {}",
+		"contexts:", "    handlers:", "    states:", "  numbers: []", "  campaigns: []", "  caps:", "  countries: []", "  states: {}", "  allow: []",
 	} {
 		if !slices.Contains(strings.Split(string(text), "\n"), list) {
 			t.Errorf("the example does not show %q", strings.TrimSpace(list))

@@ -86,7 +86,7 @@ func TestEveryScalarKeyHasAVariableAndAFlag(t *testing.T) {
 			case time.Duration:
 			case bool:
 				text = "yes"
-			case int:
+			case int, int64:
 				text = "7"
 			case slog.Level:
 				text = "error"

@@ -33,6 +33,7 @@ func (l *loader) validate() {
 	l.checkNumbers()
 	l.checkSending()
 	l.checkQuietHours()
+	l.checkMedia()
 	l.checkContexts()
 }
 
