@@ -161,7 +161,7 @@ func (w *play) marks() {
 		return
 	}
 	store := w.Open(w.t)
-	defer store.Close() //nolint:errcheck // nothing was written
+	defer store.Close()
 	for attempt, to := range w.crossing {
 		entries, err := store.(messaging.ConsentLedger).Entries(context.Background(), messaging.LedgerQuery{Number: to})
 		if err != nil {

@@ -154,6 +154,4 @@ var echo = messaging.HandlerFunc(func(_ context.Context, w messaging.Responder, 
 	return nil
 })
 
-var silent = messaging.HandlerFunc(func(context.Context, messaging.Responder, *messaging.Event) error { return nil })
-
 func segments(body string) int { return sms.Segments(body, sms.Options{}) }

@@ -233,8 +233,11 @@ func TestConfigureKeepsWhatWasCounted(t *testing.T) {
 	}
 
 	for _, wrong := range []policy.Config{
-		{Countries: []string{"XX"}}, {Quiet: quiet.Config{Preset: "none"}}, {Replicas: -1},
-		{Limits: pace.Limits{Number: pace.Rate{Segments: -1}}}, {Quiet: quiet.Config{UnknownZone: "Mars/Phobos"}},
+		{Countries: []string{"XX"}},
+		{Quiet: quiet.Config{Preset: "none"}},
+		{Replicas: -1},
+		{Limits: pace.Limits{Number: pace.Rate{Segments: -1}}},
+		{Quiet: quiet.Config{UnknownZone: "Mars/Phobos"}},
 	} {
 		if err := p.Configure(noon, wrong); err == nil {
 			t.Errorf("%+v was taken", wrong)
