@@ -173,6 +173,12 @@ func (e *Engine) consult() {
 			for _, q := range asked {
 				e.consulted(q)
 			}
+			for _, f := range e.out.doubts {
+				if f.phase == phaseDoubt && f.asking { // since the reading began
+					e.consultSoon()
+					break
+				}
+			}
 		})
 	})
 }

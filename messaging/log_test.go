@@ -52,6 +52,26 @@ func TestOwnSendAtTheEdgeOfTheLogIsNotForeign(t *testing.T) {
 	})
 }
 
+// A doubt that wants the log while it is being read has its turn afterwards.
+func TestDoubtDuringAReadingOfTheLogHasItsTurn(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		log := &crowdedLog{} // a reading takes a second
+		b := start(t, instant{echo}, messaging.Config{Log: log, InDoubt: messaging.InDoubt{Wait: 2 * time.Second, Settle: 2 * time.Second}})
+		for n := range 2 {
+			b.wire.answer(nil)
+			b.inbound(fmt.Sprint("m", n), fmt.Sprintf("+1202555010%d", n), "a")
+			synctest.Wait()
+			b.wire.answer(accepted)
+			b.wire.sent()[n].done(relay.Answer{Err: fmt.Errorf("reset: %w", relay.ErrInDoubt)})
+			time.Sleep(700 * time.Millisecond)
+		}
+		time.Sleep(time.Minute)
+		b.end()
+		s := b.eng.Status()
+		diff(t, "answered, in doubt", []int64{2, 0}, []int64{s.Answered, int64(s.InDoubt)})
+	})
+}
+
 // crowdedLog refuses to be read twice at once, or often, as an API with a rate limit does.
 type crowdedLog struct{ asking, asked atomic.Int32 }
 
