@@ -12,25 +12,89 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/pace"
 	"github.com/signpost-sms/signpost/messaging/policy"
 )
 
 // buildPolicy makes the gate's rules, and gives them what was counted before a restart.
 func (d *Daemon) buildPolicy(cfg *Config) (err error) {
-	rules := cfg.policy()
+	if d.store.Traits().Shared {
+		d.counting, _ = d.store.(messaging.Counting)
+	}
+	rules := d.rules(cfg)
 	rules.Metrics = d.reg
 	if d.policy, err = policy.New(rules); err != nil {
 		return withExit(ExitConfig, fmt.Errorf("the rules of sending: %w", err))
+	}
+	if d.counting != nil {
+		x := &exchanger{journal: d.counting, policy: d.policy, log: d.log.With("component", "counters")}
+		if err := x.exchange(context.Background()); err != nil {
+			return withExit(ExitUnavailable, fmt.Errorf("read what was counted for the limits: %w", err))
+		}
+		d.keeper = x
+		d.life.onStop("last counters", time.Second, x.exchange)
+		return nil
 	}
 	path := countersPath(cfg)
 	if path == "" || d.opts.store != nil {
 		return nil
 	}
-	d.counters = &counterFile{path: path, policy: d.policy, log: d.log.With("component", "counters")}
-	d.counters.load()
-	d.life.onStop("last counters", time.Second, func(context.Context) error { d.counters.save(); return nil })
+	f := &counterFile{path: path, policy: d.policy, log: d.log.With("component", "counters")}
+	f.load()
+	d.keeper = f
+	d.life.onStop("last counters", time.Second, func(context.Context) error { f.save(); return nil })
 	return nil
+}
+
+// rules is what the gate's rules are made from.
+func (d *Daemon) rules(cfg *Config) policy.Config {
+	rules := cfg.policy()
+	rules.Exchanged = d.counting != nil
+	return rules
+}
+
+// keeper keeps what was counted until ctx ends.
+type keeper interface{ run(ctx context.Context) }
+
+// exchanger keeps what was counted in a journal that several daemons share, which makes it
+// the others' too.
+type exchanger struct {
+	journal messaging.Counting
+	policy  *policy.Policy
+	log     *slog.Logger
+}
+
+const (
+	// exchangeEvery is how much counting a crash may lose. The others know within twice that.
+	exchangeEvery = time.Second
+	// exchangeWithin bounds one exchange.
+	exchangeWithin = 30 * time.Second
+)
+
+// run exchanges counters until ctx ends.
+func (x *exchanger) run(ctx context.Context) {
+	tick := time.NewTicker(exchangeEvery)
+	defer tick.Stop()
+	failing := false
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		err := x.exchange(ctx)
+		if err != nil && !failing && ctx.Err() == nil {
+			x.log.Error("the counters of the limits cannot be exchanged; until they can, each daemon counts for itself", "err", err)
+		}
+		failing = err != nil
+	}
+}
+
+func (x *exchanger) exchange(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, exchangeWithin)
+	defer cancel()
+	return x.policy.Exchange(ctx, x.journal)
 }
 
 // countersPath is where the counters of the limits are kept: beside the journal's file.

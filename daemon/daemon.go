@@ -56,7 +56,8 @@ type Daemon struct {
 	client   *relay.Client
 	platform messaging.MessageLog // nil: there is none to ask
 	policy   *policy.Policy
-	counters *counterFile // nil: what was counted ends with the process
+	counting messaging.Counting // nil: what is counted is this daemon's alone
+	keeper   keeper             // nil: what was counted ends with the process
 	engine   *messaging.Engine
 	reg      *prometheus.Registry
 	metrics  *configMetrics
@@ -228,10 +229,10 @@ func (d *Daemon) start(ended chan<- error) error {
 		return nil
 	})
 
-	if d.counters != nil {
+	if d.keeper != nil {
 		saving, stopSaving := context.WithCancel(context.Background())
 		var saver sync.WaitGroup
-		saver.Go(func() { d.counters.run(saving) })
+		saver.Go(func() { d.keeper.run(saving) })
 		d.life.onStop("counters", time.Second, func(context.Context) error {
 			stopSaving()
 			saver.Wait()

@@ -61,7 +61,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	if err != nil {
 		return Reloaded{}, withExit(ExitConfig, err)
 	}
-	if err := d.policy.Configure(time.Now(), cfg.policy()); err != nil {
+	if err := d.policy.Configure(time.Now(), d.rules(&cfg)); err != nil {
 		return Reloaded{}, withExit(ExitConfig, fmt.Errorf("the rules of sending: %w", err))
 	}
 	// Nothing can fail from here on.

@@ -112,6 +112,7 @@ func (p *Pacer) count(now time.Time, a *Ask) {
 			r.add(now, a.To)
 		}
 	}
+	p.tell(now, a)
 }
 
 // uncount takes away what count added at that time, if it is still counted.
@@ -130,4 +131,5 @@ func (p *Pacer) uncount(at time.Time, a *Ask) {
 			r.remove(at, a.To)
 		}
 	}
+	p.tell(at, a)
 }

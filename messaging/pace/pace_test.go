@@ -1,14 +1,17 @@
 package pace
 
 import (
+	"cmp"
+	"maps"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/signpost-sms/signpost/messaging/sms"
 )
 
@@ -178,7 +181,7 @@ func TestLongSendOccupiesItsTime(t *testing.T) {
 		t.Fatal(v)
 	}
 	want := Verdict{At: start.Add(2500 * time.Millisecond), Reason: Paced, Rule: "pace.10dlc"}
-	if diff := cmp.Diff(want, p.Reserve(start, bulk(1))); diff != "" {
+	if diff := gocmp.Diff(want, p.Reserve(start, bulk(1))); diff != "" {
 		t.Error(diff)
 	}
 	// A reply may borrow one second and a half of what the long one used up, no more.
@@ -268,7 +271,7 @@ func TestTurnOfThoseWhoWait(t *testing.T) {
 	first, second := p.Reserve(start, bulk(1)), p.Reserve(start, bulk(2))
 	third := p.Reserve(start, bulk(1))
 	got := []time.Duration{first.At.Sub(start), second.At.Sub(start), third.At.Sub(start)}
-	if diff := cmp.Diff([]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}, got); diff != "" {
+	if diff := gocmp.Diff([]time.Duration{250 * time.Millisecond, 500 * time.Millisecond, time.Second}, got); diff != "" {
 		t.Error("bulk was not told to come back one after the other:", diff)
 	}
 	// One that returns is not sent to the end again.
@@ -381,7 +384,7 @@ func TestDailyCap(t *testing.T) {
 	want := Verdict{At: midnight, Reason: DailyCap, Rule: "daily_cap.tmobile"}
 	got := p.Reserve(now, bulk(1))
 	got.At = got.At.UTC()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	for what, a := range map[string]Ask{
@@ -507,7 +510,7 @@ func TestFrequencyCap(t *testing.T) {
 	want := Verdict{At: day, Reason: FrequencyCap, Rule: "frequency_cap.marketing"}
 	got := p.Reserve(start.Add(3*time.Hour), a)
 	got.At = got.At.UTC()
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	other := a
@@ -631,12 +634,12 @@ func TestExportImport(t *testing.T) {
 	for _, c := range state {
 		got[c.Scope] += c.N
 	}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
 	q := newPacer(t, limits)
 	q.Import(now, state)
-	if diff := cmp.Diff(state, q.Export(now)); diff != "" {
+	if diff := gocmp.Diff(state, q.Export(now)); diff != "" {
 		t.Error("the state changed on its way:", diff)
 	}
 	q.Reserve(now, a)
@@ -657,6 +660,8 @@ type half struct {
 }
 
 func (h half) Share() float64 { return 0.5 }
+
+func (h half) Counted(Counter, time.Time) {}
 
 func (h half) Elsewhere(scope Scope, key string, since time.Time) (n int) {
 	for _, c := range (*h.other).Export(*h.now) {
@@ -837,7 +842,7 @@ func TestAdopt(t *testing.T) {
 	l.Campaigns[0].Rate = Rate{601, time.Minute}
 	p := newPacer(t, l)
 	p.Adopt(now, old)
-	if diff := cmp.Diff(old.Export(now), p.Export(now)); diff != "" {
+	if diff := gocmp.Diff(old.Export(now), p.Export(now)); diff != "" {
 		t.Errorf("counted (-old +new):\n%s", diff)
 	}
 	for i, want := range []bool{true, false} { // the fifth of the new rate, and one too many
@@ -884,4 +889,51 @@ func TestExportBesidesSends(t *testing.T) {
 		p.Export(start)
 	}
 	wg.Wait()
+}
+
+// ear hears what a Pacer tells the others.
+type ear map[Counter]time.Time
+
+func (e ear) Share() float64                         { return 1 }
+func (e ear) Elsewhere(Scope, string, time.Time) int { return 0 }
+func (e ear) Counted(c Counter, until time.Time) {
+	maps.DeleteFunc(e, func(o Counter, _ time.Time) bool {
+		return o.Scope == c.Scope && o.Key == c.Key && o.Start.Equal(c.Start)
+	})
+	e[c] = until
+}
+
+// What the others are told adds up to what is exported.
+func TestOthersAreToldWhatIsCounted(t *testing.T) {
+	t.Parallel()
+	told := ear{}
+	p, err := New(Limits{Daily: 100}, told)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := bulk(2)
+	a.To, a.Category = "+12025550101", "marketing"
+	now := start
+	for i, after := range []time.Duration{100 * time.Millisecond, 900 * time.Millisecond, 10 * time.Second, 20 * time.Second} { // two in a second
+		now = start.Add(after)
+		if v := p.Reserve(now, a); v.OK != (i < 3) {
+			t.Fatalf("send %d: %+v", i, v)
+		}
+	}
+	p.Cancel(start.Add(100*time.Millisecond), a)
+	heard := slices.DeleteFunc(slices.Collect(maps.Keys(told)), func(c Counter) bool { return c.N == 0 })
+	less := func(a, b Counter) int {
+		return cmp.Or(strings.Compare(string(a.Scope), string(b.Scope)), a.Start.Compare(b.Start))
+	}
+	want := p.Export(now)
+	slices.SortFunc(heard, less)
+	slices.SortFunc(want, less)
+	if diff := gocmp.Diff(want, heard); diff != "" || len(want) < 4 {
+		t.Errorf("told (-exported +told):\n%s", diff)
+	}
+	for c, until := range told {
+		if c.Scope == ScopeFrequency && !until.After(c.Start.Add(24*time.Hour)) || !until.After(now) {
+			t.Errorf("%+v matters until %v only", c, until)
+		}
+	}
 }

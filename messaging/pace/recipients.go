@@ -79,6 +79,20 @@ func (r *recipients) add(now time.Time, to string) {
 	delete(r.old, to)
 }
 
+// count is how many left for a person in the second of at.
+func (r *recipients) count(at time.Time, to string) (n int) {
+	ts, ok := r.young[to]
+	if !ok {
+		ts = r.old[to]
+	}
+	for _, t := range ts {
+		if t == second(at) {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *recipients) remove(at time.Time, to string) {
 	for _, m := range []map[string][]uint32{r.young, r.old} {
 		if i := slices.Index(m[to], second(at)); i >= 0 {

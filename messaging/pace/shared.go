@@ -8,9 +8,9 @@ import (
 )
 
 // Shared is how several replicas keep the limits of one space together: each has a part of
-// the rates, and knows, a little late, what the others have counted. Both methods are called
+// the rates, and knows, a little late, what the others have counted. All methods are called
 // under a lock for each send and must not block: answer from memory, and bring that up to
-// date elsewhere with [Pacer.Export].
+// date elsewhere.
 type Shared interface {
 	// Share is this replica's part of every rate, above 0 and at most 1. The parts of all
 	// replicas must not add up to more than 1.
@@ -19,6 +19,9 @@ type Shared interface {
 	// time. A replica's share of the time until it learns of a count is how much a limit
 	// may be overrun.
 	Elsewhere(scope Scope, key string, since time.Time) int
+	// Counted is told of each counter that this replica has changed, with all that it has
+	// counted under the counter's scope, key and start, and until when that matters.
+	Counted(c Counter, until time.Time)
 }
 
 // Alone is the Shared of a single process.
@@ -29,6 +32,9 @@ func (Alone) Share() float64 { return 1 }
 
 // Elsewhere is nothing.
 func (Alone) Elsewhere(Scope, string, time.Time) int { return 0 }
+
+// Counted does nothing.
+func (Alone) Counted(Counter, time.Time) {}
 
 // Scope is what a counter counts.
 type Scope string
@@ -57,6 +63,29 @@ func (p *Pacer) elsewhere(scope Scope, key string, since time.Time) int {
 		return 0
 	}
 	return max(p.shared.Elsewhere(scope, key, since), 0)
+}
+
+// tell tells the others what is counted now for a send that was counted or given back at
+// that time.
+func (p *Pacer) tell(at time.Time, a *Ask) {
+	if p.alone {
+		return
+	}
+	if brand, _, capped := p.brandOf(a); capped {
+		if d := p.brands[brand]; d != nil && d.holds(at) {
+			p.shared.Counted(Counter{ScopeDaily, brand, d.start, d.n}, d.next.Add(skew))
+		}
+	}
+	if d := &p.budget; d.holds(at) {
+		p.shared.Counted(Counter{ScopeBudgetSegments, "", d.start, d.n}, d.next.Add(skew))
+		p.shared.Counted(Counter{ScopeBudgetMessages, "", d.start, p.messages}, d.next.Add(skew))
+	}
+	for _, r := range p.caps {
+		if r.Category == a.Category {
+			start := time.Unix(int64(second(at)), 0)
+			p.shared.Counted(Counter{ScopeFrequency, r.key(a.To), start, r.count(at, a.To)}, start.Add(r.Window+margin))
+		}
+	}
 }
 
 // Export lists what this Pacer has counted and what still matters at that time, sorted. It

@@ -40,9 +40,12 @@ type Config struct {
 	// Limits are the rates, caps and budgets of all replicas together.
 	Limits pace.Limits
 	// Replicas is how many daemons share the limits at least; 1. Each has its part of the
-	// rates, the carriers' daily caps and the budget. Where Instances says more, the part of
-	// the rates is the smaller one.
+	// rates, the carriers' daily caps and the budget. Where Policy.Instances says more, the
+	// part of the rates is the smaller one.
 	Replicas int
+	// Exchanged says that Policy.Exchange is called: daily caps and the budget are then
+	// counted over all daemons of the journal, and Replicas divides the rates only.
+	Exchanged bool
 
 	// SmartEncoding says that the platform replaces typographic characters before it counts
 	// segments, and Prefix what it puts before every text, as on trial accounts.
@@ -60,7 +63,7 @@ const replicasMost = 1000
 // engine's; every other method is safe for concurrent use.
 type Policy struct {
 	now        atomic.Pointer[state]
-	instances  atomic.Int64
+	others     others
 	breaker    *loop.Breaker
 	duplicates *loop.Duplicates
 	waits      *prometheus.HistogramVec
@@ -89,6 +92,7 @@ func New(cfg Config) (*Policy, error) {
 			Help:    "How long sends that had to wait for a rate, a cap or the budget did so, by class of the number of ours.",
 			Buckets: prometheus.ExponentialBuckets(0.05, 3, 13), // to seven hours
 		}, []string{"class"}),
+		others:   newOthers(),
 		promises: newPromises(),
 		hearing:  newHearing(),
 	}
@@ -135,12 +139,12 @@ func (p *Policy) build(cfg Config) (*state, error) {
 	if cfg.LimitsOff {
 		limits = lifted(limits)
 	}
-	shared := replica{p, replicas}
+	shared := replica{&p.others, replicas, cfg.Exchanged}
 	if st.pacer, err = pace.New(limits, shared); err != nil {
 		return nil, err
 	}
 	st.sheet = sheet(&cfg, rules.InForce{Quiet: st.quiet, Pace: st.pacer, Geo: st.geo})
-	if replicas > 1 {
+	if replicas > 1 && !cfg.Exchanged {
 		st.pacer, err = pace.New(divided(limits, replicas), shared)
 	}
 	return st, err
