@@ -136,8 +136,8 @@ type Sharer interface {
 	// Leave ends the instance; what it still owns is anybody's to take over. It may join
 	// again.
 	Leave(ctx context.Context, owner uuid.UUID) error
-	// Watch calls f, which must not block, whenever something was left for the owner and
-	// whenever an instance leaves, and once after every interruption in which it may have
+	// Watch calls f, which must not block, whenever something was left for the owner, whenever
+	// another instance changed somebody's consent or leaves, and once after every interruption in which it may have
 	// missed either. It returns when ctx ends.
 	Watch(ctx context.Context, owner uuid.UUID, f func()) error
 }
