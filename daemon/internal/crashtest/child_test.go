@@ -36,7 +36,11 @@ func (s setting) yaml(space *relaytest.Server) string {
 	}
 	fmt.Fprintf(&b, "}\nrelay: {url: %q}\nstore: %q\n", space.URL(), s.store)
 	b.WriteString("http: {listen: \"\"}\nlog: {format: text}\n")
-	fmt.Fprintf(&b, "sending: {limits: off, in_doubt: {wait: %v, settle: %v, release: %v, then: %s}}\n", s.wait, s.wait, s.wait, s.then)
+	release := s.wait
+	if s.log { // what the log settles is not to be overtaken meanwhile
+		release = patience
+	}
+	fmt.Fprintf(&b, "sending: {limits: off, in_doubt: {wait: %v, settle: %v, release: %v, then: %s}}\n", s.wait, s.wait, release, s.then)
 	if s.role == roleConfigured {
 		b.WriteString("contexts:\n")
 		for _, l := range lines {
