@@ -35,7 +35,7 @@ type text struct {
 	from, to, context string
 	at                time.Time // when it was written
 	given             bool      // to a session
-	first, last       uint64    // frames that gave it: the first, and the last before it was acknowledged
+	first, last       uint64    // frames: the first that gave it, and the last before it was acknowledged, or with several daemons the acknowledgement
 	acked             bool      // by any session
 	tried             bool      // a send answers it, taken by the platform or not
 }
@@ -163,7 +163,13 @@ func (l *ledger) answered(f relaytest.Frame) {
 		Error json.RawMessage `json:"error"`
 	}
 	if f.Decode(&answer) == nil && (answer.Error == nil || string(answer.Error) == "null") {
-		l.texts[n].acked = true
+		t := &l.texts[n]
+		if shared() && !t.acked {
+			// Of two daemons that were given one text each, the one that was given the later
+			// text may be the first to commit, and the order of commits is the order.
+			t.last = f.Seq
+		}
+		t.acked = true
 	}
 }
 
