@@ -221,7 +221,7 @@ func TestVerdicts(t *testing.T) {
 		want []string
 	}{
 		"suppressed": {send(func(s *api.Message) { s.Status, s.Reason = messaging.StatusSuppressed, "opted_out" }), []string{
-			"no reply: suppressed by rule opted_out\n", "opted_out: the person has said STOP",
+			"no reply: suppressed: the person opted out\n", "signpost consent show",
 		}},
 		"suppressed by an unknown rule": {send(func(s *api.Message) { s.Status, s.Reason = messaging.StatusSuppressed, "house_rule" }), []string{
 			"no reply: suppressed by rule house_rule\n",

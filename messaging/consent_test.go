@@ -518,3 +518,60 @@ func TestAStoreWithoutALedgerIsRefused(t *testing.T) {
 		}
 	})
 }
+
+// HELP is answered also where a chain is shown it and says something that will not leave.
+func TestHelpOfAnObservedPersonIsAnswered(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := start(t, instant{echo}, messaging.Config{Consent: messaging.ConsentPolicy{Observe: func(string) bool { return true }}})
+		b.inbound("1", somebody, "stop")
+		synctest.Wait()
+		b.inbound("2", somebody, "help")
+		synctest.Wait()
+		words := consent.Wording("", "", consent.English)
+		diff(t, "said", []string{words.Stop, words.Help}, b.said(somebody))
+		b.end()
+	})
+}
+
+// A person has one name, whether or not the platform writes the plus.
+func TestStopFromANumberWithoutItsPlus(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := start(t, instant{echo}, messaging.Config{})
+		b.frame("messaging.receive", fmt.Sprintf(`{"message_id":"1","context":"support","from_number":%s,"to_number":%q,"body":"stop"}`, strings.TrimPrefix(somebody, "+"), ours))
+		synctest.Wait()
+		b.inbound("2", somebody, "hello")
+		synctest.Wait()
+		stops, _, _ := confirmations(b.said(somebody))
+		diff(t, "said, confirmations", []int{1, 1}, []int{len(b.said(somebody)), stops})
+		b.end()
+	})
+}
+
+// A flood that fills the memory before the journal does not drown an opt-out.
+func TestStopHasRoomInAFlood(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := start(t, instant{echo}, messaging.Config{MaxUnjournaled: 4000})
+		release := b.store.Hold()
+		for i := range 20 {
+			b.inbound(fmt.Sprint("f", i), "+12025550109", "hello")
+		}
+		b.inbound("s", somebody, "stop")
+		release()
+		synctest.Wait()
+		out, _ := b.stands(somebody)
+		diff(t, "opted out", true, out)
+	})
+}
+
+func TestWhatThePlatformMeansByOptedOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := start(t, instant{echo}, messaging.Config{})
+		b.wire.answer(func(*frame) *relay.Answer {
+			return &relay.Answer{Err: &relay.Error{Method: "messaging.send", Code: "422", Message: "missing opt-out language"}}
+		})
+		b.inbound("1", somebody, "hello")
+		synctest.Wait()
+		diff(t, "lines", 0, len(b.lines()))
+		b.end()
+	})
+}

@@ -177,10 +177,14 @@ func evidence(ev *Event, v ConsentVerb, o ConsentOrigin) *ConsentChange {
 }
 
 // wired are the attempts at sends to a number that are on the wire without an answer.
-func (o *outbox) wired(to Number) (ids []uuid.UUID) {
+func (o *outbox) wired(to Number) []uuid.UUID { return o.allWired()[to] }
+
+// allWired are the attempts that are on the wire without an answer, by recipient.
+func (o *outbox) allWired() map[Number][]uuid.UUID {
+	ids := map[Number][]uuid.UUID{}
 	for _, t := range o.timeouts.items[o.timeouts.head:] {
-		if t.f.phase == phaseWired && t.f.attempt == t.attempt && t.f.out.To == to {
-			ids = append(ids, t.attempt.ID)
+		if t.f.phase == phaseWired && t.f.attempt == t.attempt {
+			ids[t.f.out.To] = append(ids[t.f.out.To], t.attempt.ID)
 		}
 	}
 	return ids
@@ -233,13 +237,17 @@ func (e *Engine) help(ev *Event, said consent.Verdict) []Send {
 	return []Send{e.ownSend(ev, keyHelp, e.cfg.Consent.Wording(ev.Context, said.Language).Help)}
 }
 
-// orHelp adds the built-in answer to HELP if a chain decided nothing.
+// orHelp adds the built-in answer to HELP if a chain decided nothing, or nothing that would
+// reach its sender.
 func (e *Engine) orHelp(ev *Event, sends []Send) []Send {
-	if len(sends) > 0 || ev.Kind != KindMessage || len(ev.Body) > helpLongest {
+	if ev.Kind != KindMessage || len(ev.Body) > helpLongest {
+		return sends
+	}
+	if out, _ := e.standing.of(ev.From, ev.To, ev.Context); len(sends) > 0 && !out {
 		return sends
 	}
 	if said := consent.Classify(ev.Body, consent.State{}); said.Kind == consent.Help {
-		return e.help(ev, said)
+		return append(sends, e.help(ev, said)...)
 	}
 	return sends
 }
@@ -297,7 +305,10 @@ func tollFree(n Number) bool {
 // it or their carrier. Its own codes are not documented; 21610 is what others use.
 var (
 	optedOutCodes = []string{"21610"}
-	optedOutWords = []string{"opted out", "opted_out", "opted-out", "opt out", "opt_out", "opt-out", "optout", "unsubscribed", "replied stop", "replied with stop"}
+	optedOutWords = []string{
+		"opted out", "opted_out", "opted-out", "unsubscribed recipient", "recipient unsubscribed", "recipient is unsubscribed",
+		"recipient has unsubscribed", "replied stop", "replied with stop",
+	}
 )
 
 // saysOptedOut reports whether a refusal says that the person has opted out.
@@ -316,9 +327,10 @@ func saysOptedOut(code, reason string) bool {
 	return false
 }
 
-// platformStop is the opt-out that a refusal of the platform tells of.
+// platformStop is the opt-out that a refusal of the platform tells of. It is for everything:
+// of which of our numbers the person spoke is not told.
 func (e *Engine) platformStop(theirs Number, ev *Event, code string) *ConsentChange {
-	c := &ConsentChange{Number: theirs, Verb: ConsentStop, Origin: OriginPlatform, Rule: code}
+	c := &ConsentChange{Number: theirs, Verb: ConsentStop, Origin: OriginPlatform, Rule: code, Crossing: e.out.wired(theirs)}
 	if ev != nil {
 		c.EventID, c.Ours, c.Context, c.SentAt, c.ReceivedAt = ev.ID, ev.From, ev.Context, ev.SentAt, ev.ReceivedAt
 	}
@@ -359,7 +371,11 @@ func changed(cs []*ConsentChange) bool {
 // enqueueOwn sends what the event's chain has no part in.
 func (e *Engine) enqueueOwn(s Send, ev *Event) {
 	e.complete(&s, ev, 0)
-	e.insert(s, func(Send, error) {}) // refused, it is left out: what it confirms is in the ledger
+	e.insert(s, func(_ Send, err error) {
+		if err != nil { // what it would have confirmed is in the ledger
+			e.cfg.Logger.Error("the confirmation of a change of consent cannot be stored and is left out", "event_id", ev.ID, "err", err)
+		}
+	})
 }
 
 // SetConsent writes changes of consent into the ledger, in one transaction, and fills in
@@ -392,9 +408,10 @@ func (e *Engine) setConsent(ctx context.Context, changes []*ConsentChange) error
 	return e.await(ctx, func(done func(error)) {
 		waits := len(changes)
 		var first error
+		wired := e.out.allWired()
 		for _, c := range changes {
 			if c.Verb == ConsentStop {
-				c.Crossing = e.out.wired(c.Number)
+				c.Crossing = wired[c.Number]
 			}
 			e.standing.begin(c.Number, c.Verb)
 			e.journal.consent(&consenting{ConsentChange: c, reply: func(err error) {

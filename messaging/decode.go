@@ -98,8 +98,8 @@ func decodeEvent(kind Kind, eventType string, frame []byte, received time.Time) 
 		Kind:       kind,
 		MessageID:  clean(first(in.MessageID, in.ID)),
 		Context:    clean(first(in.Context, env.Params.Context)),
-		From:       Number(clean(first(in.FromNumber, in.From))),
-		To:         Number(clean(first(in.ToNumber, in.To))),
+		From:       wireNumber(first(in.FromNumber, in.From)),
+		To:         wireNumber(first(in.ToNumber, in.To)),
 		Body:       clean(in.Body),
 		Media:      cleanAll(in.Media),
 		Segments:   in.Segments,
@@ -129,6 +129,17 @@ func decodeEvent(kind Kind, eventType string, frame []byte, received time.Time) 
 		ev.ID = ev.MessageID + "/" + string(ev.State)
 	}
 	return ev, nil
+}
+
+// wireNumber reads a telephone number. One that came without its plus, as a JSON number
+// must, gets it back, so that a person has one name: the shortest numbers of E.164 have
+// eight digits, and a short code has six at the most.
+func wireNumber(s string) Number {
+	s = clean(s)
+	if len(s) < 8 || len(s) > 15 || s[0] == '0' || strings.Trim(s, "0123456789") != "" {
+		return Number(s)
+	}
+	return Number("+" + s)
 }
 
 // undecodable journals a frame of a known type that nobody can read, so that an operator

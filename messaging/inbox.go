@@ -18,6 +18,9 @@ type arrival struct {
 // it, roughly as large as a short frame.
 const eventOverhead = 512
 
+// stopRoom is how much more than MaxUnjournaled opt-outs may take.
+const stopRoom = 8 << 20
+
 func (a *arrival) size() int64 { return int64(len(a.ev.Frame)) + eventOverhead }
 
 // HandleEvent implements relay.Handler. It is called on the session's reader and returns at
@@ -36,16 +39,21 @@ func (e *Engine) HandleEvent(wire *relay.Event) {
 		a.ev = undecodable(kind, wire.Frame, wire.Received)
 		a.dead = err.Error()
 	}
+	e.listen(a)
+	most := e.cfg.MaxUnjournaled
+	if a.verb == ConsentStop {
+		most += stopRoom // nobody promises that it comes again
+	}
 	n := e.unjournaled.Add(a.size())
-	if n > e.cfg.MaxUnjournaled {
+	if n > most {
 		e.unjournaled.Add(-a.size())
+		e.heardOut(a)
 		e.cfg.Metrics.dropped.Inc()
 		return
 	}
 	if n > e.cfg.MaxUnjournaled/2 && e.paused.CompareAndSwap(false, true) {
 		e.link.Pause("the journal cannot keep up")
 	}
-	e.listen(a)
 	e.box.mu.Lock()
 	e.box.arrivals = append(e.box.arrivals, a)
 	e.ring()

@@ -462,7 +462,11 @@ func (e *Engine) takeApart(b *batch) {
 		if p.buried {
 			log.Error("an event cannot be journaled in any form and is left unacknowledged", "err", err)
 			e.unjournaled.Add(-p.arrival.size())
-			e.heardOut(p.arrival)
+			if p.arrival.verb == ConsentStop { // nothing is sent to its sender while this process lives
+				log.Error("it was an opt-out: record it with signpost consent stop", "event_id", p.Event.ID, "from", p.Event.From)
+			} else {
+				e.heardOut(p.arrival)
+			}
 			e.cfg.Metrics.dropped.Inc()
 			e.dropItem(p.talk, p.item)
 			return

@@ -527,7 +527,9 @@ func (e *Engine) refused(f *flight, a *Attempt, err error) {
 	// The platform's words stay out of the log: they may quote the number or the text.
 	log := e.cfg.Logger.With("context", f.out.Context, "send_id", f.out.ID, "code", code, "reason_len", len(text))
 	if saysOptedOut(code, text) {
-		e.journal.consent(&consenting{ConsentChange: e.platformStop(f.out.To, nil, code), reply: func(error) {}})
+		c := e.platformStop(f.out.To, nil, code)
+		e.standing.begin(c.Number, c.Verb)
+		e.journal.consent(&consenting{ConsentChange: c, reply: func(error) { e.standing.end(c.Number, c.Verb) }})
 	}
 	if c == classLater || c == classThrottle {
 		f.refusals++
