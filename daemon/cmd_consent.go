@@ -36,7 +36,7 @@ from. The running daemon is asked.`,
 		c.consentChangeCommand(messaging.ConsentStop, "stop", "Write down that people want no more texts",
 			"Write down that people want no more texts, as they told you by telephone, mail or in person.\nFrom then on nothing leaves for them, whoever wants to send it, until they text START."),
 		c.consentChangeCommand(messaging.ConsentStart, "start", "Write down that people want texts again",
-			"Write down that people want texts again. It needs their own word, which --note should tell\nof: who opted out must not be texted because somebody else thinks so."),
+			"Write down that people want texts again. It needs their own word, which --note must tell\nof: who opted out must not be texted because somebody else thinks so."),
 		c.reviewCommand(), c.consentImportCommand(), c.consentExportCommand(), c.consentVerifyCommand(), c.forgetCommand(),
 	)
 	return cmd
@@ -191,7 +191,7 @@ wrote something down, and on what ground. It is the proof, and no text is in it.
 				return c.printJSON(of)
 			}
 			now := time.Now()
-			c.printf("%s", consentStory(of, clock{now: now, day: now, loc: time.Local}))
+			c.printf("%s", consentStory(of, clock{now: now, day: now, loc: time.Local}, c.actor() != ""))
 			return nil
 		},
 	}
@@ -216,8 +216,9 @@ func consentOf(ctx context.Context, d *remote, number messaging.Number) (*api.Co
 	}
 }
 
-// consentStory tells where a number stands and how it came to that.
-func consentStory(of *api.ConsentOf, k clock) string {
+// consentStory tells where a number stands and how it came to that. known tells whether a
+// command knows by itself who gives it.
+func consentStory(of *api.ConsentOf, k clock, known bool) string {
 	var b strings.Builder
 	line := func(format string, args ...any) {
 		b.WriteString(printable(fmt.Sprintf(format, args...)))
@@ -237,7 +238,11 @@ func consentStory(of *api.ConsentOf, k clock) string {
 	switch {
 	case out:
 		line("  Nothing leaves for it but the answer to HELP. It comes back by texting START, or by:")
-		line("    signpost consent start %s --note \"...\"", of.Number)
+		who := ""
+		if !known {
+			who = " --actor NAME"
+		}
+		line("    signpost consent start %s --note \"...\"%s", of.Number, who)
 	case review:
 		line("  Read what was written:  signpost consent review")
 	default:
@@ -318,8 +323,13 @@ func changeWords(e *api.ConsentLine) string {
 // evidence are the flags that say who changes something and why.
 type evidence struct{ actor, note string }
 
+// actor is who gives the commands, as far as the environment tells.
+func (c *cli) actor() string {
+	return cmp.Or(c.getenv("SUDO_USER"), c.getenv("USER"), c.getenv("LOGNAME"))
+}
+
 func (e *evidence) add(c *cli, cmd *cobra.Command) {
-	cmd.Flags().StringVar(&e.actor, "actor", cmp.Or(c.getenv("SUDO_USER"), c.getenv("USER"), c.getenv("LOGNAME")), "who says so")
+	cmd.Flags().StringVar(&e.actor, "actor", c.actor(), "who says so")
 	cmd.Flags().StringVar(&e.note, "note", "", "on what ground; it is kept as proof")
 }
 
@@ -337,7 +347,7 @@ func (c *cli) consentChangeCommand(verb messaging.ConsentVerb, name, short, long
 		Use:   name + " NUMBER...",
 		Short: short,
 		Long:  long + "\nIt is written into the ledger with --actor and --note, all of it or nothing.",
-		Example: fmt.Sprintf("  signpost consent %s \"+1 555 123 4567\" --note \"by telephone, 2 pm\"\n  signpost consent %s +15551234567 +15551234568 --actor ann --json",
+		Example: fmt.Sprintf("  signpost consent %s \"+1 555 123 4567\" --note \"by telephone, 2 pm\"\n  signpost consent %s +15551234567 +15551234568 --note \"by mail of May 3\" --actor ann --json",
 			name, name),
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -353,6 +363,9 @@ func (c *cli) consentChangeCommand(verb messaging.ConsentVerb, name, short, long
 func (c *cli) changeConsent(ctx context.Context, verb messaging.ConsentVerb, numbers []string, why evidence) error {
 	if err := why.ready(); err != nil {
 		return err
+	}
+	if verb == messaging.ConsentStart && strings.TrimSpace(why.note) == "" {
+		return exitf(ExitUsage, `who opted out comes back by their own word alone: add --note with when and how they gave it, such as --note "asked for texts again by telephone, May 3, 2 pm"`)
 	}
 	if len(numbers) > api.ChangesMost {
 		return exitf(ExitUsage, "these are %d numbers, and %d are the most at once; use signpost consent import", len(numbers), api.ChangesMost)
