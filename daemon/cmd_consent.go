@@ -6,7 +6,6 @@ import (
 	"encoding/csv"
 	"fmt"
 	"net/url"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -42,8 +41,9 @@ from. The running daemon is asked.`,
 	return cmd
 }
 
-// standingsOf reads where the numbers stand, page by page.
-func standingsOf(ctx context.Context, d *remote, optedOut, review bool, each func(api.Standing) error) error {
+// standingsOf reads where the numbers stand, page by page. It calls page with each, also with
+// one that is empty.
+func standingsOf(ctx context.Context, d *remote, optedOut, review bool, page func([]api.Standing) error) error {
 	q := url.Values{"limit": {strconv.Itoa(pageMost)}}
 	if optedOut {
 		q.Set("opted_out", "true")
@@ -56,10 +56,8 @@ func standingsOf(ctx context.Context, d *remote, optedOut, review bool, each fun
 		if err := d.get(ctx, "/v1/consent", q, &p); err != nil {
 			return err
 		}
-		for _, s := range p.States {
-			if err := each(s); err != nil {
-				return err
-			}
+		if err := page(p.States); err != nil {
+			return err
 		}
 		if !p.More {
 			return nil
@@ -89,19 +87,16 @@ changed last stands at the end. With --json each is one line of JSON. For all of
 			}
 			var found []api.Standing
 			more := 0
-			err = standingsOf(cmd.Context(), d, optedOut, review, func(s api.Standing) error {
-				if found = append(found, s); len(found) > 2*limit { // the newest are wanted
-					more += len(found) - limit
-					found = slices.Clone(found[len(found)-limit:])
+			err = standingsOf(cmd.Context(), d, optedOut, review, func(page []api.Standing) error {
+				found = append(found, page...)
+				if cut := len(found) - limit; cut > 0 { // the newest are wanted
+					more += cut
+					found = found[cut:]
 				}
 				return nil
 			})
 			if err != nil {
 				return err
-			}
-			if cut := len(found) - limit; cut > 0 {
-				more += cut
-				found = found[cut:]
 			}
 			return c.printStandings(found, more)
 		},
@@ -514,25 +509,44 @@ review and allowed. "signpost consent import" reads the CSV and takes the opt-ou
 				return err
 			}
 			if c.asJSON {
-				return standingsOf(cmd.Context(), d, optedOut, review, func(s api.Standing) error { return c.printJSON(s) })
+				return standingsOf(cmd.Context(), d, optedOut, review, c.exportJSON)
 			}
 			w := csv.NewWriter(c.out)
-			_ = w.Write([]string{"number", "state", "date", "scope"})
-			err = standingsOf(cmd.Context(), d, optedOut, review, func(s api.Standing) error {
-				since := ""
-				if !s.Since.IsZero() {
-					since = s.Since.Format(time.RFC3339)
+			first := true
+			return standingsOf(cmd.Context(), d, optedOut, review, func(page []api.Standing) error {
+				if first { // an empty list is what a daemon said, and not what none did
+					_ = w.Write([]string{"number", "state", "date", "scope"}) // Error tells
+					first = false
 				}
-				return w.Write([]string{s.Number, stateWord(s), since, s.Scope})
+				return exportCSV(w, page)
 			})
-			w.Flush()
-			return cmp.Or(err, w.Error())
 		},
 	}
 	cmd.Flags().BoolVar(&optedOut, "opted-out", false, "those who opted out")
 	cmd.Flags().BoolVar(&review, "review", false, "those about whom somebody has to read something")
 	c.jsonFlag(cmd)
 	return cmd
+}
+
+func (c *cli) exportJSON(page []api.Standing) error {
+	for _, s := range page {
+		if err := c.printJSON(s); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func exportCSV(w *csv.Writer, page []api.Standing) error {
+	for _, s := range page {
+		since := ""
+		if !s.Since.IsZero() {
+			since = s.Since.Format(time.RFC3339)
+		}
+		_ = w.Write([]string{s.Number, stateWord(s), since, s.Scope}) // Error tells
+	}
+	w.Flush()
+	return w.Error()
 }
 
 // stateOptedOut is how an export writes that somebody opted out.
