@@ -98,7 +98,16 @@ changed last stands at the end. With --json each is one line of JSON. For all of
 			if err != nil {
 				return err
 			}
-			return c.printStandings(found, more)
+			none := "Nobody has said anything about consent."
+			switch {
+			case optedOut && review:
+				none = "Nobody has opted out, and there is nothing to read."
+			case optedOut:
+				none = "Nobody has opted out."
+			case review:
+				none = nothingToRead
+			}
+			return c.printStandings(found, more, none)
 		},
 	}
 	f := cmd.Flags()
@@ -109,7 +118,11 @@ changed last stands at the end. With --json each is one line of JSON. For all of
 	return cmd
 }
 
-func (c *cli) printStandings(found []api.Standing, more int) error {
+// nothingToRead is what is said when nobody's words wait for somebody.
+const nothingToRead = "There is nothing to read."
+
+// printStandings prints what was found, or else that there is none.
+func (c *cli) printStandings(found []api.Standing, more int, none string) error {
 	now := time.Now()
 	k := clock{now: now, day: now, loc: time.Local}
 	for _, s := range found {
@@ -123,7 +136,7 @@ func (c *cli) printStandings(found []api.Standing, more int) error {
 	}
 	switch {
 	case len(found) == 0 && !c.asJSON:
-		_, _ = fmt.Fprintln(c.errw, "signpost: nobody")
+		_, _ = fmt.Fprintln(c.errw, none)
 	case more > 0:
 		_, _ = fmt.Fprintf(c.errw, "signpost: there are %d more; see them with --limit, or with signpost consent export\n", more)
 	}
@@ -469,7 +482,7 @@ func (c *cli) printReviews(ctx context.Context, d *remote) error {
 	switch {
 	case c.asJSON:
 	case found == 0:
-		_, _ = fmt.Fprintln(c.errw, "signpost: there is nothing to read")
+		_, _ = fmt.Fprintln(c.errw, nothingToRead)
 	default:
 		c.printf("Say what they mean:  signpost consent review keep NUMBER...   or   signpost consent review stop NUMBER...\n")
 	}

@@ -364,8 +364,11 @@ func (c *cli) printImported(sum *imported) error {
 	} else {
 		c.printBad(sum)
 		verb := "are opted out now"
-		if sum.DryRun {
+		switch {
+		case sum.DryRun:
 			verb = "would be opted out (nothing was written)"
+		case sum.Stopped == 1:
+			verb = "is opted out now"
 		}
 		c.printf("%s: %d %s, %d known already", plural(sum.Rows, "row", "rows"), sum.Stopped, verb, sum.Unchanged)
 		if sum.Skipped > 0 {
@@ -377,7 +380,8 @@ func (c *cli) printImported(sum *imported) error {
 		c.printf("\n")
 	}
 	if n := len(sum.Bad); n > 0 {
-		return exitf(ExitFindings, "%s cannot be read and not in the ledger; mend what is named above, and import the list once more", plural(n, "row", "rows"))
+		return exitf(ExitFindings, "%s not in the ledger; mend what is named above, and import the list once more",
+			plural(n, "row could not be read and is", "rows could not be read and are"))
 	}
 	return nil
 }

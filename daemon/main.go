@@ -50,14 +50,14 @@ func (c *cli) main(args []string) int {
 	root.SetErr(c.errw)
 	ctx, stop := c.untilSignal(context.Background())
 	defer stop()
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return ExitOK
 	}
 	var code *exitError
 	if !c.began && !errors.As(err, &code) {
 		// cobra found the arguments wrong before any command of ours ran.
-		err = exitf(ExitUsage, "%w; see %s --help", err, root.Name())
+		err = exitf(ExitUsage, "%w; see %s --help", err, cmd.CommandPath())
 	}
 	if !errors.Is(err, errSilent) {
 		prefix := "signpost: "
