@@ -65,3 +65,17 @@ func TestQuietHoursThatNeverOpen(t *testing.T) {
 		t.Errorf("got %s", found)
 	}
 }
+
+// A brand too long for the built-in confirmation of STOP is wrong, unless that is not sent.
+func TestBrandTooLongToConfirm(t *testing.T) {
+	t.Parallel()
+	const text = "brand: The Venerable Society of Friends of the Old Railway and Harbor Museum\ncontexts: {a: {handlers: [ignore]}}\n"
+	_, found := load(t, text)
+	if len(found) != 1 || found[0].Rule != "brand-length" || found[0].Severity != SeverityLint || found[0].Line != 1 {
+		t.Errorf("got %s", found)
+	}
+	_, found = load(t, text+"consent: {opt_out_message: '{{.Brand}}: you get no more texts.'}\n")
+	if len(found) > 0 {
+		t.Errorf("with a text of its own: got %s", found)
+	}
+}

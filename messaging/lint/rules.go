@@ -50,7 +50,7 @@ var rules = func() []Rule {
 		{ID: stopBrand, Severity: Error, Text: "the confirmation of STOP names the brand", Source: confirm},
 		{ID: stopPromotion, Severity: Error, Text: "the confirmation of STOP promotes nothing", Source: confirm},
 		{ID: startParts, Severity: Warning, Text: "the confirmation of START names the brand, the frequency, HELP, STOP and that rates may apply", Source: ctia + ", 5.1.2.1"},
-		{ID: brandLength, Severity: Warning, Text: "with the brand in it, the built-in confirmation of STOP is still one segment", Source: confirm},
+		{ID: brandLength, Severity: Error, Text: "with the brand in it, the built-in confirmation of STOP is still one segment", Source: confirm},
 		{ID: publicShortener, Severity: Error, Text: "no links of the public shorteners that the platform names", Source: practice + "; CTIA 5.3.2"},
 		{ID: otherShortener, Severity: Warning, Text: "no links of other public shorteners", Source: "CTIA 5.3.2, of the same kind as those that the platform names"},
 		{ID: missingBrand, Severity: Warning, Text: "each message of a programme names its sender", Source: practice + "; " + ctia},
