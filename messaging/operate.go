@@ -205,3 +205,52 @@ func (e *Engine) record(ctx context.Context, send uuid.UUID) (*SendRecord, error
 	}
 	return nil, ErrUnknown
 }
+
+// SetConsent writes changes of consent into the ledger, in one transaction, and fills in
+// their results. From the call on nothing is sent to a number that a ConsentStop names. It
+// is for what reaches the operator by other ways: calls, forms, lists. Up to 1,000 changes
+// make one transaction; a longer list is several.
+func (e *Engine) SetConsent(ctx context.Context, changes ...*ConsentChange) error {
+	const most = 1000
+	for len(changes) > 0 {
+		n := min(len(changes), most)
+		if err := e.setConsent(ctx, changes[:n]); err != nil {
+			return err
+		}
+		changes = changes[n:]
+	}
+	return nil
+}
+
+func (e *Engine) setConsent(ctx context.Context, changes []*ConsentChange) error {
+	for _, c := range changes {
+		if c.Number == "" {
+			return errors.New("a change of consent needs the person's Number")
+		}
+		switch c.Verb {
+		case ConsentStop, ConsentStart, ConsentReview, ConsentKeep:
+		default:
+			return errors.New("a change of consent is a stop, a start, a review or a keep")
+		}
+	}
+	return e.await(ctx, func(done func(error)) {
+		waits := len(changes)
+		var first error
+		wired := e.out.allWired()
+		for _, c := range changes {
+			if c.Verb == ConsentStop {
+				c.Crossing = wired[c.Number]
+			}
+			e.standing.begin(c.Number, c.Verb)
+			e.journal.consent(&consenting{ConsentChange: c, reply: func(err error) {
+				e.standing.end(c.Number, c.Verb)
+				if first == nil {
+					first = err
+				}
+				if waits--; waits == 0 {
+					done(first)
+				}
+			}})
+		}
+	})
+}

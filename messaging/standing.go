@@ -24,7 +24,7 @@ type standings struct {
 
 	mu       sync.Mutex
 	changing map[Number]changes
-	stopping atomic.Int32 // numbers among them that said stop
+	stopping atomic.Int32 // stops among them
 }
 
 // standing is a number in a scope. A million of them are held in some 40 MB.

@@ -75,6 +75,26 @@ func (b *Batch) Len() int {
 	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives) + len(b.Consents)
 }
 
+// EachConsent calls f for every change of consent of the batch, in the order in which they
+// apply, those included that come with an event or an outcome that may not.
+func (b *Batch) EachConsent(f func(*ConsentChange)) {
+	all := func(cs []*ConsentChange) {
+		for _, c := range cs {
+			f(c)
+		}
+	}
+	for _, a := range b.Appends {
+		all(a.Consents)
+		if a.Outcome != nil {
+			all(a.Outcome.Consents)
+		}
+	}
+	all(b.Consents)
+	for _, x := range b.Settles {
+		all(x.Outcome.Consents)
+	}
+}
+
 // Append journals one event.
 type Append struct {
 	Event *Event

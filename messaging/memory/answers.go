@@ -24,25 +24,6 @@ type consented struct {
 	state   messaging.ConsentState
 }
 
-// consents calls f for every change of consent of a batch.
-func consents(b *messaging.Batch, f func(*messaging.ConsentChange)) {
-	all := func(cs []*messaging.ConsentChange) {
-		for _, c := range cs {
-			f(c)
-		}
-	}
-	for _, a := range b.Appends {
-		all(a.Consents)
-		if a.Outcome != nil {
-			all(a.Outcome.Consents)
-		}
-	}
-	all(b.Consents)
-	for _, x := range b.Settles {
-		all(x.Outcome.Consents)
-	}
-}
-
 type revived struct {
 	done  bool
 	event *messaging.Event
@@ -107,14 +88,14 @@ func (l *answers) record(b *messaging.Batch) {
 	for _, v := range b.Revives {
 		l.revives = append(l.revives, revived{v.Done, copied(v.Event)})
 	}
-	consents(b, func(c *messaging.ConsentChange) { l.consents = append(l.consents, consented{c.Changed, c.State}) })
+	b.EachConsent(func(c *messaging.ConsentChange) { l.consents = append(l.consents, consented{c.Changed, c.State}) })
 }
 
 // replay fills in the recorded results; false if the batch is not the one they are of.
 func (l *answers) replay(b *messaging.Batch) bool {
 	sends, changes := 0, 0
 	outgoings(b, func(*messaging.Outgoing) { sends++ })
-	consents(b, func(*messaging.ConsentChange) { changes++ })
+	b.EachConsent(func(*messaging.ConsentChange) { changes++ })
 	if len(b.Appends) != len(l.appends) || sends != len(l.inserted) || len(b.Settles) != len(l.lost) ||
 		len(b.Enqueues) != len(l.existing) || len(b.Claims) != len(l.granted) || len(b.Reports) != len(l.merges) ||
 		len(b.Revives) != len(l.revives) || changes != len(l.consents) {
@@ -130,7 +111,7 @@ func (l *answers) replay(b *messaging.Batch) bool {
 	i := 0
 	outgoings(b, func(o *messaging.Outgoing) { o.Inserted = l.inserted[i]; i++ })
 	i = 0
-	consents(b, func(c *messaging.ConsentChange) { c.Changed, c.State = l.consents[i].changed, l.consents[i].state; i++ })
+	b.EachConsent(func(c *messaging.ConsentChange) { c.Changed, c.State = l.consents[i].changed, l.consents[i].state; i++ })
 	for i, x := range b.Settles {
 		x.Lost = l.lost[i]
 	}

@@ -317,8 +317,8 @@ func snapshotConsents(cs []*messaging.ConsentChange) (all []*messaging.ConsentCh
 func restore(b, had *messaging.Batch) {
 	had = snapshot(had)
 	var changes []*messaging.ConsentChange
-	eachConsent(had, func(c *messaging.ConsentChange) { changes = append(changes, c) })
-	eachConsent(b, func(c *messaging.ConsentChange) {
+	had.EachConsent(func(c *messaging.ConsentChange) { changes = append(changes, c) })
+	b.EachConsent(func(c *messaging.ConsentChange) {
 		c.Changed, c.State, c.Crossing = changes[0].Changed, changes[0].State, changes[0].Crossing
 		changes = changes[1:]
 	})

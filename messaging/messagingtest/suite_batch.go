@@ -91,7 +91,7 @@ func resultsOf(b *messaging.Batch) results {
 			}
 		}
 	}
-	eachConsent(b, func(c *messaging.ConsentChange) {
+	b.EachConsent(func(c *messaging.ConsentChange) {
 		r.Changed, r.Stands = append(r.Changed, c.Changed), append(r.Stands, c.State)
 	})
 	merged := func(m *messaging.Merge) {
@@ -133,26 +133,6 @@ func resultsOf(b *messaging.Batch) results {
 	return r
 }
 
-// eachConsent calls f for every change of consent of a batch, in the order in which they
-// are applied.
-func eachConsent(b *messaging.Batch, f func(*messaging.ConsentChange)) {
-	all := func(cs []*messaging.ConsentChange) {
-		for _, c := range cs {
-			f(c)
-		}
-	}
-	for _, a := range b.Appends {
-		all(a.Consents)
-		if a.Outcome != nil {
-			all(a.Outcome.Consents)
-		}
-	}
-	all(b.Consents)
-	for _, x := range b.Settles {
-		all(x.Outcome.Consents)
-	}
-}
-
 // copied keeps what a result was when something changes the value that it points to.
 func copied[T any](p *T) *T {
 	if p == nil {
@@ -172,7 +152,7 @@ func spoil(b *messaging.Batch) {
 			}
 		}
 	}
-	eachConsent(b, func(c *messaging.ConsentChange) { spoilt(c).Changed = !c.Changed })
+	b.EachConsent(func(c *messaging.ConsentChange) { spoilt(c).Changed = !c.Changed })
 	for _, a := range b.Appends {
 		if a.Fresh {
 			a.Event.Seq = -1

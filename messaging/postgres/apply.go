@@ -17,7 +17,7 @@ const (
 // apply does the operations in memory, in their order, and fills their results.
 func (w *working) apply() error {
 	b := w.batch
-	eachChange(b, func(c *messaging.ConsentChange) { c.Changed, c.State = false, messaging.ConsentState{} })
+	b.EachConsent(func(c *messaging.ConsentChange) { c.Changed, c.State = false, messaging.ConsentState{} })
 	for _, a := range b.Appends {
 		if err := w.append(a); err != nil {
 			return err

@@ -44,29 +44,9 @@ const (
 		ON CONFLICT (number, scope) DO UPDATE SET opted_out = EXCLUDED.opted_out, review = EXCLUDED.review, since = EXCLUDED.since, seq = EXCLUDED.seq`
 )
 
-// eachChange calls f for every change of consent of a batch, in the order in which they are
-// applied.
-func eachChange(b *messaging.Batch, f func(*messaging.ConsentChange)) {
-	all := func(cs []*messaging.ConsentChange) {
-		for _, c := range cs {
-			f(c)
-		}
-	}
-	for _, a := range b.Appends {
-		all(a.Consents)
-		if a.Outcome != nil {
-			all(a.Outcome.Consents)
-		}
-	}
-	all(b.Consents)
-	for _, x := range b.Settles {
-		all(x.Outcome.Consents)
-	}
-}
-
 // consent notes whose consent the batch changes or asks for.
 func (c *concerns) consent(b *messaging.Batch) {
-	eachChange(b, func(x *messaging.ConsentChange) {
+	b.EachConsent(func(x *messaging.ConsentChange) {
 		c.changed = append(c.changed, string(x.Number))
 		if x.Verb == messaging.ConsentStop {
 			c.stopped = append(c.stopped, string(x.Number))

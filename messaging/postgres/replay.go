@@ -130,7 +130,7 @@ func pack(b *messaging.Batch) ([]byte, error) {
 		}
 		n++
 	})
-	eachChange(b, func(c *messaging.ConsentChange) { r.Lines = append(r.Lines, c.State.Seq) })
+	b.EachConsent(func(c *messaging.ConsentChange) { r.Lines = append(r.Lines, c.State.Seq) })
 	return json.Marshal(r)
 }
 
@@ -142,7 +142,7 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 	}
 	sends, changes := 0, 0
 	eachSend(b, func(*messaging.Outgoing) { sends++ })
-	eachChange(b, func(*messaging.ConsentChange) { changes++ })
+	b.EachConsent(func(*messaging.ConsentChange) { changes++ })
 	if r.Len != b.Len() || len(r.Appends) != len(b.Appends) || len(r.Settles) != len(b.Settles) || len(r.Inserted) != sends ||
 		len(r.Claims) != len(b.Claims) || len(r.Reports) != len(b.Reports) || len(r.Revives) != len(b.Revives) || len(r.Lines) != changes {
 		return errReused
@@ -234,7 +234,7 @@ func replayLines(ctx context.Context, tx pgx.Tx, b *messaging.Batch, seqs []int6
 	for i := range found {
 		lines[found[i].Seq] = &found[i]
 	}
-	eachChange(b, func(c *messaging.ConsentChange) {
+	b.EachConsent(func(c *messaging.ConsentChange) {
 		line := lines[seqs[0]]
 		seqs = seqs[1:]
 		if line == nil {
