@@ -534,7 +534,8 @@ func TestEngineTellsOfInstances(t *testing.T) {
 			engine := messaging.NewEngine(store, nil, nil, messaging.Config{
 				Logger: slog.New(slog.DiscardHandler), Instances: func(n int) { *told = append(*told, n) },
 			})
-			running.Go(func() { _ = engine.Run(ctx, ctx) })
+			// Only stop ends, or it would be a matter of luck whether the engine says goodbye.
+			running.Go(func() { _ = engine.Run(ctx, context.Background()) })
 			return told, func() { cancel(); running.Wait() }
 		}
 		want := func(who string, told *[]int, ns ...int) {
