@@ -273,6 +273,7 @@ func TestAcceptThenDropAndDropUnexecuted_S21(t *testing.T) {
 			s.NextSends(outcome)
 			watcher := connected(t, s, "office")
 			c := connected(t, s, "office")
+			synctest.Wait() // the session's authorization state follows its answer, and left rightly
 			mark := s.LastSeq()
 			id := c.request("messaging.send", sendParams(map[string]any{"tags": []string{"k-1"}}))
 			_ = c.ended()
