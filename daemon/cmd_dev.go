@@ -38,7 +38,7 @@ contexts:
 const devHandset = "+12025550123"
 
 func (c *cli) devCommand() *cobra.Command {
-	var from, to, level string
+	var from, to, level, control string
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Try it out: a simulated space, the daemon and a telephone in this terminal",
@@ -65,20 +65,21 @@ relay/relaytest/CONTROL.md.`,
 			if !ownNumber.MatchString(from) {
 				return exitf(ExitUsage, "--from is no phone number; write it with + and country code, without spaces, such as %s", devHandset)
 			}
-			return c.dev(cmd.Context(), messaging.Number(from), to, lv)
+			return c.dev(cmd.Context(), messaging.Number(from), to, control, lv)
 		},
 	}
 	cmd.Flags().StringVar(&from, "from", devHandset, "the telephone's number")
 	cmd.Flags().StringVar(&to, "to", "", "the context to text first (default: support, or else the first)")
+	cmd.Flags().StringVar(&control, "control", "", "serve the simulator's control API at this address, for \"signpost trigger\"; usually "+simControl)
 	cmd.Flags().StringVar(&level, "log-level", "warn", "what of the daemon's log to show: debug, info, warn, error")
 	return cmd
 }
 
 // dev runs the three of them until the person leaves, the input ends or ctx ends.
-func (c *cli) dev(ctx context.Context, from messaging.Number, to string, level slog.Level) error {
-	space, err := relaytest.Start(relaytest.Config{InMemory: true})
+func (c *cli) dev(ctx context.Context, from messaging.Number, to, control string, level slog.Level) error {
+	space, err := relaytest.Start(relaytest.Config{InMemory: control == "", HTTPAddr: control})
 	if err != nil {
-		return exitf(ExitInternal, "start the simulator: %w", err)
+		return exitf(ExitUnavailable, "start the simulator: %w", err)
 	}
 	defer space.Close()
 	cfg, err := c.loadDev(space.URL())

@@ -3,8 +3,10 @@ package daemon
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 
@@ -65,7 +67,7 @@ With --project and --token only those credentials are accepted; without, any are
 				cfg.Credentials = map[string]string{project: token}
 				out.Project, out.Token = project, token
 			}
-			space, err := relaytest.Start(cfg)
+			space, err := startSim(cfg)
 			if err != nil {
 				return exitf(ExitUnavailable, "start the simulator: %w; choose free addresses with --listen, --tls and --http", err)
 			}
@@ -91,7 +93,7 @@ With --project and --token only those credentials are accepted; without, any are
 	f := cmd.Flags()
 	f.StringVar(&listen, "listen", "127.0.0.1:0", "address of the ws:// endpoint")
 	f.StringVar(&tlsListen, "tls", "127.0.0.1:0", "address of the wss:// endpoint, with a certificate of its own authority")
-	f.StringVar(&httpListen, "http", "127.0.0.1:0", "address of REST and of the control API")
+	f.StringVar(&httpListen, "http", "", "address of REST and of the control API (default: "+simControl+", or any free port if that is taken)")
 	f.StringVar(&caFile, "ca-file", "", "write the authority's certificate to this file")
 	f.StringVar(&project, "project", "", "the only project id to accept (default: any)")
 	f.StringVar(&token, "token", "", "the only API token to accept (default: any)")
@@ -100,6 +102,19 @@ With --project and --token only those credentials are accepted; without, any are
 	}, "phone numbers and the contexts they are bound to")
 	c.jsonFlag(cmd)
 	return cmd
+}
+
+// startSim starts the space; its control API where "signpost trigger" looks for it, unless
+// another simulator is there or the configuration says otherwise.
+func startSim(cfg relaytest.Config) (*relaytest.Server, error) {
+	if cfg.HTTPAddr == "" {
+		cfg.HTTPAddr = simControl
+		if space, err := relaytest.Start(cfg); err == nil {
+			return space, nil
+		}
+		cfg.HTTPAddr = ""
+	}
+	return relaytest.Start(cfg)
 }
 
 // String says in words where the simulator is and how to point a program at it.
@@ -113,7 +128,15 @@ func (s simulated) String() string {
 	}
 	sort.Strings(bound)
 	b.WriteString(strings.Join(bound, ""))
-	fmt.Fprintf(&b, "\nSignpost:\n  SIGNPOST_RELAY_URL=%s SIGNALWIRE_PROJECT_ID=%s SIGNALWIRE_API_TOKEN=%s signpost run\n", s.Relay, s.Project, s.Token)
+	control := ""
+	if s.HTTP != "http://"+simControl {
+		control = " --control " + s.HTTP
+	}
+	fmt.Fprintf(&b, "\nA text from a person:\n  signpost trigger inbound%s --body HOURS", control)
+	if len(s.Numbers) > 0 {
+		fmt.Fprintf(&b, " --to %s", slices.Min(slices.Collect(maps.Keys(s.Numbers))))
+	}
+	fmt.Fprintf(&b, "\n\nSignpost:\n  SIGNPOST_RELAY_URL=%s SIGNALWIRE_PROJECT_ID=%s SIGNALWIRE_API_TOKEN=%s signpost run\n", s.Relay, s.Project, s.Token)
 	fmt.Fprintf(&b, "JavaScript, @signalwire/realtime-api:\n  await SignalWire({ host: %q, project: %q, token: %q })\n", strings.TrimSuffix(s.Relay, "/"), s.Project, s.Token)
 	if host, port, err := net.SplitHostPort(strings.Trim(strings.TrimPrefix(s.Relay, "ws:"), "/")); err == nil {
 		fmt.Fprintf(&b, "Go, signalwire-go:\n  SIGNALWIRE_RELAY_HOST=%s SIGNALWIRE_RELAY_SCHEME=ws\n", net.JoinHostPort(host, port))

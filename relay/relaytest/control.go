@@ -20,6 +20,7 @@ func (s *Server) endpoints() []endpoint {
 		{"POST", "/control/inject", "a text message from a person to one of our numbers", s.postInject},
 		{"GET", "/control/handsets/{number}/messages", "texts that reached a telephone; filter after; wait polls", s.getHandset},
 		{"POST", "/control/handsets/{number}/messages", "text from a telephone: to, body, media, context", s.postHandset},
+		{"POST", "/control/states", "one more state of a send: message_id, to, tag, state, reason, error_code", s.postState},
 		{"GET", "/control/faults", "standing faults", func(r *http.Request) (any, error) { return s.Faults(), queryOf(r).err }},
 		{"PATCH", "/control/faults", "change the standing faults that are named", s.patchFaults},
 		{"PUT", "/control/faults", "replace all standing faults", s.putFaults},
@@ -105,6 +106,14 @@ type (
 		Body    string   `json:"body"`
 		Media   []string `json:"media"`
 		Context string   `json:"context"`
+	}
+	report struct {
+		MessageID string `json:"message_id"`
+		To        string `json:"to"`
+		Tag       string `json:"tag"`
+		State     string `json:"state"`
+		Reason    string `json:"reason"`
+		ErrorCode string `json:"error_code"`
 	}
 )
 
@@ -310,6 +319,24 @@ func (s *Server) postHandset(r *http.Request) (any, error) {
 	}
 	m := SMS{From: r.PathValue("number"), To: t.To, Body: t.Body, Media: t.Media, Context: t.Context}
 	return s.injected(r, m, Target{}, 0)
+}
+
+func (s *Server) postState(r *http.Request) (any, error) {
+	var in report
+	if err := body(r, &in); err != nil {
+		return nil, err
+	}
+	if in.State == "" {
+		return nil, &fieldError{"state", "name the state to report, such as delivered"}
+	}
+	sent, err := s.Report(func(c Send) bool {
+		return (in.MessageID == "" || in.MessageID == c.MessageID) && (in.To == "" || in.To == c.To) &&
+			(in.Tag == "" || slices.Contains(c.Tags, in.Tag))
+	}, Step{State: in.State, Reason: in.Reason, ErrorCode: in.ErrorCode})
+	if err != nil {
+		return nil, &statusError{http.StatusNotFound, err.Error()}
+	}
+	return sent, nil
 }
 
 func (s *Server) patchFaults(r *http.Request) (any, error) {

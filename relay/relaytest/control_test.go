@@ -77,6 +77,13 @@ func TestControlInjectAndRead(t *testing.T) {
 		if len(texts) != 1 || texts[0]["body"] != "hello" {
 			t.Errorf("texts %v", texts)
 		}
+		late := decode[map[string]any](t, ok(t, s, "POST", "states", `{"tag":"k-1","to":"+12025550101","state":"undelivered","reason":"unreachable"}`))
+		if states := late["states"].([]any); len(states) != 5 || states[4] != "undelivered" || late["message_id"] != sends[0]["message_id"] {
+			t.Errorf("one more state: %v", late)
+		}
+		c.find("the late state", func(f frame) bool {
+			return f.eventType() == "messaging.state" && f.inner(t)["message_state"] == "undelivered" && f.inner(t)["reason"] == "unreachable"
+		})
 		ok(t, s, "POST", "handsets/+12025550101/messages", `{"context":"office","body":"back"}`)
 		if f := c.event("messaging.receive"); f.inner(t)["body"] != "back" || f.inner(t)["from_number"] != "+12025550101" {
 			t.Errorf("handset text %s", f.raw)
@@ -293,6 +300,8 @@ func TestControlNamesWhatIsWrong(t *testing.T) {
 			{"PATCH", "faults", `{"ping":"sometimes"}`, 400},
 			{"GET", "nowhere", "", 404},
 			{"POST", "sessions/nobody/drop", "", 404},
+			{"POST", "states", `{"state":"failed"}`, 404},
+			{"POST", "states", `{"to":"+12025550101"}`, 400},
 			{"POST", "sessions/current/emit", `{"name":"unheard-of"}`, 400},
 		} {
 			if status, answer := control(t, s, tc.method, tc.path, tc.body); status != tc.status || !strings.Contains(answer, `"message"`) {

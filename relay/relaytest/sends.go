@@ -136,6 +136,22 @@ func WithTag(tag string) func(Send) bool {
 	return func(s Send) bool { return slices.Contains(s.Tags, tag) }
 }
 
+// Report reports one more state of the newest executed send that match is true for, nil
+// matching any, whatever was reported of it before, and returns that send. After is ignored.
+func (s *Server) Report(match func(Send) bool, st Step) (Send, error) {
+	s.mu.Lock()
+	defer s.changed.wake()
+	defer s.mu.Unlock()
+	kept := s.sends.since(0)
+	for _, r := range slices.Backward(kept) {
+		if r.Executed && (match == nil || match(r.copy())) {
+			s.emitState(r, st, false)
+			return r.copy(), nil
+		}
+	}
+	return Send{}, fmt.Errorf("report a state: no such send among the last %d; GET /control/sends lists them", len(kept))
+}
+
 // parseSend reads the params; problems maps names to what is wrong with them.
 func (s *Server) parseSend(c *conn, in incoming, payload []byte) (r *sendRecord, problems map[string]string) {
 	r = &sendRecord{Send: Send{
