@@ -24,7 +24,7 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 		api.Refuse(w, api.NotFound, "there is nothing at this path, or not with this method", "try GET /livez, /readyz, /metrics or /v1/messages, or POST /v1/reload")
 	})
 	api.New(api.Config{
-		Store: d.store, Engine: d.engine, Draining: d.draining.Load,
+		Store: d.store, Engine: d.engine, Draining: d.draining.Load, Metrics: api.NewMetrics(d.reg),
 		Doubts: doubtsOf(cfg, d.platform != nil),
 	}).Register(private)
 

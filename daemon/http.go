@@ -22,7 +22,7 @@ const (
 	httpWriteTimeout  = 60 * time.Second // longer than a reload, which waits for the platform to confirm contexts
 	httpIdleTimeout   = 2 * time.Minute
 	httpMaxHeader     = 16 << 10
-	httpMaxBody       = 1 << 20
+	httpMaxBody       = 4 << 20 // a thousand rows of a bulk job, with their variables
 )
 
 // newHTTPServer serves h with limits on everything.

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"time"
 
@@ -28,6 +27,8 @@ type Config struct {
 	Store  messaging.Store // required; what it can do beyond the contract is found out
 	Engine Engine          // required
 	Doubts Doubts
+	// Metrics counts requests; nil: nobody does.
+	Metrics *Metrics
 	// Draining reports that the daemon is stopping: nothing is changed any more. Nil: never.
 	Draining func() bool
 }
@@ -38,6 +39,7 @@ type API struct {
 	// patience is how long the engine may take for one change: longer than any commit that
 	// still succeeds in the end.
 	patience time.Duration
+	schemas  *schemas
 }
 
 // New makes an API. It does nothing until it is registered.
@@ -45,48 +47,35 @@ func New(cfg Config) *API {
 	if cfg.Draining == nil {
 		cfg.Draining = func() bool { return false }
 	}
-	return &API{cfg: cfg, patience: 30 * time.Second}
+	if cfg.Metrics == nil {
+		cfg.Metrics = NewMetrics(nil)
+	}
+	return &API{cfg: cfg, patience: 30 * time.Second, schemas: newSchemas()}
 }
 
-// Register adds every path of the API to a mux.
+// Register adds every path of the API to a mux, and the description of them all. It is called
+// once.
 func (a *API) Register(mux *http.ServeMux) {
-	read := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle("GET "+pattern, a.answer(h))
+	routes := a.routes()
+	doc := a.schemas.document(routes)
+	for _, r := range routes {
+		mux.Handle(r.method+" "+r.path, a.answer(r))
 	}
-	change := func(pattern string, h func(http.ResponseWriter, *http.Request) error) {
-		mux.Handle("POST "+pattern, a.answer(func(w http.ResponseWriter, r *http.Request) error {
-			if a.cfg.Draining() {
-				return errDraining()
-			}
-			return h(w, r)
-		}))
-	}
-	read("/v1/messages", a.messages)
-	read("/v1/messages/{id}", a.message)
-	read("/v1/deadletters", a.deadLetters)
-	read("/v1/deadletters/{id}", a.deadLetter)
-	change("/v1/deadletters/replay", a.replayAll)
-	change("/v1/deadletters/{id}/replay", a.replay)
-	change("/v1/deadletters/{id}/drop", a.drop)
-	read("/v1/doubts", a.doubts)
-	change("/v1/doubts/{id}/resolve", a.resolve)
-	change("/v1/sends/{id}/cancel", a.cancel)
-	read("/v1/consent", a.consents)
-	read("/v1/consent/{number}", a.consentOf)
-	read("/v1/consent/reviews", a.reviews)
-	read("/v1/consent/verify", a.verifyConsent)
-	change("/v1/consent", a.setConsent)
-	change("/v1/consent/forget", a.forget)
-	change("/v1/backup", a.backup)
+	serveDocument(mux, doc)
 }
 
 // answer makes a handler that returns what is wrong one that says it.
-func (a *API) answer(h func(http.ResponseWriter, *http.Request) error) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := h(w, r); err != nil {
-			a.problem(err).Write(w)
+func (a *API) answer(route route) http.Handler {
+	say := func(w http.ResponseWriter, err error) { a.problem(err).Write(w) }
+	return a.cfg.Metrics.count(route.method+" "+route.path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if route.changes() && !route.even && a.cfg.Draining() {
+			say(w, errDraining())
+			return
 		}
-	})
+		if err := route.handle(w, r); err != nil {
+			say(w, err)
+		}
+	}))
 }
 
 func errDraining() *Problem {
@@ -124,22 +113,6 @@ func write(w http.ResponseWriter, v any) error {
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	_, _ = w.Write(append(body, '\n')) // who hung up wants no answer
-	return nil
-}
-
-// read reads a JSON object strictly.
-func read(r *http.Request, v any, example string) error {
-	d := json.NewDecoder(r.Body)
-	d.DisallowUnknownFields()
-	err := d.Decode(v)
-	if err == nil {
-		if _, end := d.Token(); end != io.EOF {
-			err = errors.New("something follows it")
-		}
-	}
-	if err != nil {
-		return BadRequest.Problem("the body is not the JSON object that is wanted: "+err.Error(), "send one like "+example)
-	}
 	return nil
 }
 

@@ -5,10 +5,8 @@ import (
 	"cmp"
 	"context"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -206,10 +204,10 @@ func parseConsentQuery(v url.Values, flags ...string) (q consentQuery, err error
 				err = fmt.Errorf("%q is not the cursor of an answer; begin without one", value)
 			}
 		default:
-			return q, fmt.Errorf("there is no parameter %q; there are %s", name, strings.Join(append(flags, "limit", "after"), ", "))
+			return q, &fault{"query." + name, errors.New("there is no such parameter; there are " + strings.Join(append(flags, "limit", "after"), ", "))}
 		}
 		if err != nil {
-			return q, fmt.Errorf("%s: %w", name, err)
+			return q, &fault{"query." + name, err}
 		}
 	}
 	return q, nil
@@ -262,7 +260,7 @@ func cursorText(seq int64) string {
 func (a *API) consents(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseConsentQuery(r.URL.Query(), "opted_out", "review")
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	ledger, err := a.ledger()
 	if err != nil {
@@ -283,11 +281,11 @@ func (a *API) consents(w http.ResponseWriter, r *http.Request) error {
 func (a *API) consentOf(w http.ResponseWriter, r *http.Request) error {
 	number, err := ParseConsentNumber(r.PathValue("number"))
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(&fault{"path.number", err}, "")
 	}
 	q, err := parseConsentQuery(r.URL.Query())
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	ledger, err := a.ledger()
 	if err != nil {
@@ -316,7 +314,7 @@ func (a *API) consentOf(w http.ResponseWriter, r *http.Request) error {
 func (a *API) reviews(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseConsentQuery(r.URL.Query())
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	q.review = true
 	ledger, err := a.ledger()
@@ -360,29 +358,22 @@ func lineAt(ctx context.Context, l messaging.ConsentLedger, st messaging.Consent
 const changeExample = `{"number": "+15551234567", "change": "stop", "actor": "ann", "note": "by telephone"}, with start or keep instead of stop, or a list of these`
 
 // readChanges reads one change or a list.
-func readChanges(r *http.Request) (changes []Change, err error) {
-	body, err := io.ReadAll(http.MaxBytesReader(nil, r.Body, 16<<20))
+func (a *API) readChanges(r *http.Request) (changes []Change, err error) {
+	body, err := readBody(r)
 	if err != nil {
-		return nil, BadRequest.Problem("the body cannot be read: "+err.Error(), fmt.Sprintf("send at most %d changes at once", ChangesMost))
+		return nil, err
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.DisallowUnknownFields()
 	if bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("[")) {
-		err = d.Decode(&changes)
+		err = a.take(body, &changes, changeExample)
 	} else {
 		changes = make([]Change, 1)
-		err = d.Decode(&changes[0])
-	}
-	if err == nil {
-		if _, end := d.Token(); end != io.EOF {
-			err = errors.New("something follows it")
-		}
+		err = a.take(body, &changes[0], changeExample)
 	}
 	switch {
 	case err != nil:
-		return nil, BadRequest.Problem("the body is not the JSON that is wanted: "+err.Error(), "send "+changeExample)
+		return nil, err
 	case len(changes) == 0 || len(changes) > ChangesMost:
-		return nil, BadRequest.Problem(fmt.Sprintf("the list has %d changes", len(changes)), fmt.Sprintf("send 1 to %d at once", ChangesMost))
+		return nil, BadRequest.Problem(fmt.Sprintf("the list has %d changes", len(changes)), fmt.Sprintf("send 1 to %d at once", ChangesMost)).at("body")
 	}
 	return changes, nil
 }
@@ -400,32 +391,32 @@ func (c *Change) change() (*messaging.ConsentChange, error) {
 	out := &messaging.ConsentChange{Verb: messaging.ConsentVerb(c.Change), Origin: messaging.OriginOperator, Actor: c.Actor, Note: c.Note, SentAt: c.SaidAt}
 	var err error
 	if out.Number, err = ParseConsentNumber(c.Number); err != nil {
-		return nil, fmt.Errorf("number: %w", err)
+		return nil, &fault{"body.number", err}
 	}
 	switch out.Verb {
 	case messaging.ConsentStop, messaging.ConsentStart, messaging.ConsentKeep:
 	default:
-		return nil, errors.New("change: it is none of stop, start and keep")
+		return nil, &fault{"body.change", errors.New("it is none of stop, start and keep")}
 	}
 	switch c.Source {
 	case "", string(messaging.OriginOperator):
 	case string(messaging.OriginImport):
 		out.Origin = messaging.OriginImport
 	default:
-		return nil, errors.New("source: it is neither operator nor import")
+		return nil, &fault{"body.source", errors.New("it is neither operator nor import")}
 	}
 	if c.Scope != "" {
 		if out.Scope, err = ParseScope(c.Scope); err != nil {
-			return nil, fmt.Errorf("scope: %w", err)
+			return nil, &fault{"body.scope", err}
 		}
 	}
 	switch {
 	case strings.TrimSpace(c.Actor) == "":
-		return nil, errors.New("actor: the ledger wants to know who says so")
+		return nil, &fault{"body.actor", errors.New("the ledger wants to know who says so")}
 	case badEvidence(c.Actor):
-		return nil, fmt.Errorf("actor: it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)
+		return nil, &fault{"body.actor", fmt.Errorf("it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)}
 	case badEvidence(c.Note):
-		return nil, fmt.Errorf("note: it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)
+		return nil, &fault{"body.note", fmt.Errorf("it is longer than %d bytes, or has a line break or another control character in it", EvidenceMost)}
 	}
 	return out, nil
 }
@@ -434,14 +425,14 @@ func (c *Change) change() (*messaging.ConsentChange, error) {
 func (a *API) setConsent(w http.ResponseWriter, r *http.Request) error {
 	for name := range r.URL.Query() {
 		if name != "dry_run" {
-			return BadRequest.Problem(fmt.Sprintf("there is no parameter %q; there is dry_run", name), "")
+			return badQuery(&fault{"query." + name, errors.New("there is no such parameter; there is dry_run")}, "")
 		}
 	}
 	dry, err := strconv.ParseBool(cmp.Or(r.URL.Query().Get("dry_run"), "false"))
 	if err != nil {
-		return BadRequest.Problem("dry_run is neither true nor false", "")
+		return badQuery(&fault{"query.dry_run", errors.New("it is neither true nor false")}, "")
 	}
-	asked, err := readChanges(r)
+	asked, err := a.readChanges(r)
 	if err != nil {
 		return err
 	}
@@ -453,10 +444,11 @@ func (a *API) setConsent(w http.ResponseWriter, r *http.Request) error {
 	numbers := make([]messaging.Number, len(asked))
 	for i := range asked {
 		if plan[i], err = asked[i].change(); err != nil {
-			if len(asked) > 1 {
+			if f := (*fault)(nil); len(asked) > 1 && errors.As(err, &f) {
+				f.location = fmt.Sprintf("body[%d].%s", i, strings.TrimPrefix(f.location, "body."))
 				err = fmt.Errorf("change %d of the list: %w", i+1, err)
 			}
-			return BadRequest.Problem(err.Error(), "nothing was changed; send "+changeExample)
+			return badQuery(err, "nothing was changed; send "+changeExample)
 		}
 		numbers[i] = plan[i].Number
 	}

@@ -12,18 +12,26 @@ import (
 	"github.com/signpost-sms/signpost/messaging"
 )
 
+// Forget says whose texts are to be removed.
+type Forget struct {
+	Number string `json:"number"`
+}
+
+// Backup says where a copy of the journal is to be made.
+type Backup struct {
+	Path string `json:"path"` // absolute, on the daemon's machine
+}
+
 // forget is POST /v1/consent/forget.
 func (a *API) forget(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Number string `json:"number"`
-	}
+	var body Forget
 	const example = `{"number": "+15551234567"}`
-	if err := read(r, &body, example); err != nil {
+	if err := a.read(r, &body, example); err != nil {
 		return err
 	}
 	number, err := ParseNumber(body.Number)
 	if err != nil {
-		return BadRequest.Problem("number: "+err.Error(), "send "+example)
+		return badField("number", err, "send "+example)
 	}
 	archive, err := a.archive()
 	if err != nil {
@@ -39,11 +47,9 @@ func (a *API) forget(w http.ResponseWriter, r *http.Request) error {
 
 // backup is POST /v1/backup. It answers with lines of Progress.
 func (a *API) backup(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Path string `json:"path"`
-	}
+	var body Backup
 	const example = `{"path": "/var/backups/signpost.db"}, a path on the daemon's machine`
-	if err := read(r, &body, example); err != nil {
+	if err := a.read(r, &body, example); err != nil {
 		return err
 	}
 	if !filepath.IsAbs(body.Path) {

@@ -6,7 +6,7 @@ import "net/http"
 func (a *API) messages(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseQuery(r.URL.Query())
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	return a.search(w, r, q)
 }

@@ -16,7 +16,7 @@ import (
 func (a *API) deadLetters(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseQuery(r.URL.Query(), "direction", "status", "fate")
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	q.out, q.Fates = false, []messaging.Fate{messaging.FateDead}
 	return a.search(w, r, q)
@@ -71,12 +71,20 @@ func (a *API) drop(w http.ResponseWriter, r *http.Request) error {
 	return write(w, Done{id, "dropped"})
 }
 
+// ReplayAll says which dead letters are to be run again.
+type ReplayAll struct {
+	Context string `json:"context"`
+}
+
+// Resolve says how a doubt ends.
+type Resolve struct {
+	As messaging.Resolution `json:"as"`
+}
+
 // replayAll is POST /v1/deadletters/replay. It answers with lines of Progress.
 func (a *API) replayAll(w http.ResponseWriter, r *http.Request) error {
-	var body struct {
-		Context string `json:"context"`
-	}
-	if err := read(r, &body, `{"context": "support"}`); err != nil {
+	var body ReplayAll
+	if err := a.read(r, &body, `{"context": "support"}`); err != nil {
 		return err
 	}
 	if body.Context == "" {
@@ -138,7 +146,7 @@ func deadIn(ctx context.Context, archive messaging.Archive, label string) (ids, 
 func (a *API) doubts(w http.ResponseWriter, r *http.Request) error {
 	q, err := parseQuery(r.URL.Query(), "direction", "status", "fate")
 	if err != nil {
-		return BadRequest.Problem(err.Error(), "")
+		return badQuery(err, "")
 	}
 	q.in, q.Statuses = false, []messaging.Status{messaging.StatusInDoubt}
 	return a.search(w, r, q)
@@ -147,10 +155,8 @@ func (a *API) doubts(w http.ResponseWriter, r *http.Request) error {
 // resolve is POST /v1/doubts/{id}/resolve.
 func (a *API) resolve(w http.ResponseWriter, r *http.Request) error {
 	const example = `{"as": "accepted"}, {"as": "resend"} or {"as": "failed"}`
-	var body struct {
-		As messaging.Resolution `json:"as"`
-	}
-	if err := read(r, &body, example); err != nil {
+	var body Resolve
+	if err := a.read(r, &body, example); err != nil {
 		return err
 	}
 	switch body.As {

@@ -13,6 +13,8 @@ type Problem struct {
 	Status int    `json:"status"` // the HTTP status
 	Detail string `json:"detail"` // what is wrong with this request
 	Mend   string `json:"mend,omitempty"`
+	// Errors are the members and parameters that are wrong, where that is why.
+	Errors []Fault `json:"errors,omitempty"`
 }
 
 // Error is the detail, and what to do about it.
@@ -42,6 +44,9 @@ var (
 	TooLate      = Kind{"too-late", "It has gone on", http.StatusConflict}
 	Elsewhere    = Kind{"elsewhere", "Another instance holds it", http.StatusConflict}
 	Exists       = Kind{"exists", "The file exists", http.StatusConflict}
+	Conflict     = Kind{"conflict", "It was asked for differently before", http.StatusConflict}
+	TooLarge     = Kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
+	TooSlow      = Kind{"too-slow", "The request did not come in time", http.StatusRequestTimeout}
 	Misdirected  = Kind{"misdirected", "The Host header names another machine", http.StatusMisdirectedRequest}
 	ReloadFailed = Kind{"reload-failed", "The old configuration stays in force", http.StatusUnprocessableEntity}
 	Failed       = Kind{"failed", "It did not work", http.StatusInternalServerError}
@@ -53,7 +58,7 @@ var (
 // Kinds lists all of them.
 func Kinds() []Kind {
 	return []Kind{
-		BadRequest, Unauthorized, Forbidden, NotFound, Unknown, TooLate, Elsewhere, Exists, Misdirected, ReloadFailed,
+		BadRequest, Unauthorized, Forbidden, NotFound, Unknown, TooLate, Elsewhere, Exists, Conflict, TooLarge, TooSlow, Misdirected, ReloadFailed,
 		Failed, Unsupported, Draining, Unavailable,
 	}
 }
@@ -64,6 +69,12 @@ func (k Kind) Name() string { return k.name }
 // Problem makes a problem of the kind.
 func (k Kind) Problem(detail, mend string) *Problem {
 	return &Problem{Type: problemType + k.name, Title: k.title, Status: k.status, Detail: detail, Mend: mend}
+}
+
+// at says where the fault lies.
+func (p *Problem) at(location string) *Problem {
+	p.Errors = []Fault{{location, p.Detail}}
+	return p
 }
 
 // Of reports whether the problem is of the kind.

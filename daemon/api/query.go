@@ -49,15 +49,15 @@ func parseQuery(v url.Values, fixed ...string) (*query, error) {
 	for name, values := range v {
 		switch {
 		case slices.Contains(fixed, name):
-			return nil, fmt.Errorf("the parameter %s has no place here: the path decides it", name)
+			return nil, &fault{"query." + name, errors.New("it has no place here: the path decides it")}
 		case !slices.Contains(parameters, name):
-			return nil, fmt.Errorf("there is no parameter %q; there are %s", name, strings.Join(parameters, ", "))
+			return nil, &fault{"query." + name, errors.New("there is no such parameter; there are " + strings.Join(parameters, ", "))}
 		case len(values) > 1 && name != "status" && name != "fate":
-			return nil, fmt.Errorf("the parameter %s is given twice", name)
+			return nil, &fault{"query." + name, errors.New("it is given twice")}
 		}
 		for _, value := range values {
 			if err := q.set(name, value); err != nil {
-				return nil, fmt.Errorf("%s: %w", name, err)
+				return nil, &fault{"query." + name, err}
 			}
 		}
 	}
