@@ -27,7 +27,8 @@ type Archive interface {
 	// Forget removes every text and media URL to and from a person's number, the frames
 	// included, keeping ids, times and outcomes as proof, and returns how many rows it
 	// changed. What is not finished is left whole and counted apart: it goes when it is
-	// finished and Forget is called again.
+	// finished and Forget is called again. The values about the person go too, and are
+	// counted as rows.
 	Forget(ctx context.Context, theirs Number) (changed, unfinished int64, err error)
 }
 
@@ -62,7 +63,7 @@ type EventRecord struct {
 
 // SendRecord is a send as it stands.
 type SendRecord struct {
-	Send      Send
+	Send      Send             // of a Secret one with SecretBody in the place of its text
 	Status    Status           // StatusUnknown for one accepted without a last word within [LastWord]
 	Reason    string           // why it is suppressed, expired, deferred or failed
 	Attempts  []*AttemptRecord // oldest first

@@ -14,17 +14,11 @@ var (
 // call with the same Key returns the first one's send and sends nothing. It returns once
 // the send is as durable as the store makes it; whether it has left is told by its states.
 func (e *Engine) Enqueue(ctx context.Context, s Send) (Send, error) {
-	if s.Body == "" && len(s.Media) == 0 {
-		return Send{}, errEmptySend
+	if err := s.Check(); err != nil {
+		return Send{}, err
 	}
 	if s.From == "" || s.To == "" || s.Context == "" {
 		return Send{}, errNoPair
-	}
-	if s.Priority > PriorityBulk {
-		return Send{}, errPriority
-	}
-	if s.Category == CategoryConsent {
-		return Send{}, errOwnConsent
 	}
 	type result struct {
 		send Send

@@ -72,6 +72,7 @@ type SendRef struct {
 	ID        uuid.UUID // the send
 	Attempt   uuid.UUID
 	InReplyTo string // the inbound's event id, for a reply
+	Callback  bool   // the send has a Callback, which wants to know
 }
 
 // State is a delivery state by the platform's own name. Unknown names are kept and never

@@ -2,10 +2,15 @@ package messaging
 
 import (
 	"errors"
+	"fmt"
 	"sync"
 )
 
-var errPriority = errors.New("a send's Priority is 1 to 4, or 0 for its category's")
+var (
+	errPriority = errors.New("a send's Priority is 1 to 4, or 0 for its category's")
+	errCallback = fmt.Errorf("a send's Callback has at most %d bytes", MaxCallback)
+	errCustom   = fmt.Errorf("a send's Custom has at most %d names and %d bytes in all", MaxCustomNames, MaxCustom)
+)
 
 var (
 	errNobody     = errors.New("OptOut and OptIn are for an event that says whom it is about")
@@ -51,16 +56,8 @@ func (r *responder) Send(s Send) {
 	if r.sealed {
 		return
 	}
-	if s.Body == "" && len(s.Media) == 0 {
-		r.err = errEmptySend
-		return
-	}
-	if s.Priority > PriorityBulk {
-		r.err = errPriority
-		return
-	}
-	if s.Category == CategoryConsent {
-		r.err = errOwnConsent
+	if err := s.Check(); err != nil {
+		r.err = err
 		return
 	}
 	r.sends = append(r.sends, s)

@@ -58,6 +58,58 @@ type Send struct {
 	ExpiresAt time.Time // zero: by category (a reply 60 minutes)
 	InReplyTo string    // event id of the inbound, for a reply
 	CreatedAt time.Time
+
+	// Callback is the URL that wants to be told of each state of the send, and Custom are
+	// values that go with it to whoever asks; neither goes on the wire. See [Send.Check] for
+	// their bounds.
+	Callback string
+	Custom   map[string]string
+	// Secret keeps the text from everybody but the wire: whoever reads the journal is shown
+	// [SecretBody] in its place, no search finds it, and it is removed once the platform has
+	// taken the send or it is final. A failed delivery of it is not tried again.
+	Secret bool
+}
+
+// SecretBody is shown in the place of a Secret send's text.
+const SecretBody = "(one-time code)"
+
+// The bounds of a send's Callback and Custom, in bytes; of Custom, of all names and values
+// together, and how many there may be.
+const (
+	MaxCallback    = 2048
+	MaxCustom      = 4096
+	MaxCustomNames = 64
+)
+
+// Shown is the send as people may see it: without a secret text.
+func (s Send) Shown() Send {
+	if s.Secret {
+		s.Body = SecretBody
+	}
+	return s
+}
+
+// Check says what keeps a send from being journaled, whatever the engine completes; nil if
+// nothing does.
+func (s *Send) Check() error {
+	switch {
+	case s.Body == "" && len(s.Media) == 0:
+		return errEmptySend
+	case s.Priority > PriorityBulk:
+		return errPriority
+	case s.Category == CategoryConsent:
+		return errOwnConsent
+	case len(s.Callback) > MaxCallback:
+		return errCallback
+	}
+	n := 0
+	for k, v := range s.Custom {
+		n += len(k) + len(v)
+	}
+	if n > MaxCustom || len(s.Custom) > MaxCustomNames {
+		return errCustom
+	}
+	return nil
 }
 
 // Conversation is the pair the send belongs to.

@@ -10,12 +10,13 @@ import (
 
 // Store is the journal. The engine writes through Commit alone, one batch at a time from
 // one goroutine; the readers may be called concurrently with it and with each other. A
-// store whose Traits say Shared also implements [Sharer]; every store implements [Archive].
+// store whose Traits say Shared also implements [Sharer]; every store implements [Archive]
+// and [ValueReader].
 type Store interface {
 	// Commit applies the whole batch in one transaction and returns nil once it is as
 	// durable as the store can make it; on an error nothing of it is applied. It fills the
 	// result fields of every operation. Operations apply in the order Appends, Consents,
-	// Settles, Enqueues, Claims, Reports, Revives; within a slice, in order. A retried batch (same ID, after
+	// Values, Settles, Enqueues, Claims, Reports, Revives; within a slice, in order. A retried batch (same ID, after
 	// an error that may have hidden a successful commit) must recognise its own rows and
 	// report them as it did, or would have done, the first time.
 	//
@@ -29,9 +30,9 @@ type Store interface {
 	// just committed by this process.
 	Load(ctx context.Context, q Query) (*Work, error)
 
-	// Prune forgets bodies and finished rows older than before, at most a bounded number a
-	// call, and returns how many; ids live on for the dedupe window. Nothing unfinished is
-	// touched.
+	// Prune forgets bodies and finished rows older than before, and values that have
+	// expired, at most a bounded number a call, and returns how many; ids live on for the
+	// dedupe window. Nothing unfinished is touched.
 	Prune(ctx context.Context, before time.Time) (int64, error)
 
 	Traits() Traits
@@ -68,11 +69,14 @@ type Batch struct {
 	Revives  []*Revive
 	// Consents are changes that come with no event.
 	Consents []*ConsentChange
+	// Values are changes that come with nothing else. Each stands for itself: one whose
+	// Expect does not hold hinders no other.
+	Values []*ValueChange
 }
 
 // Len is the number of operations.
 func (b *Batch) Len() int {
-	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives) + len(b.Consents)
+	return len(b.Appends) + len(b.Settles) + len(b.Enqueues) + len(b.Claims) + len(b.Reports) + len(b.Revives) + len(b.Consents) + len(b.Values)
 }
 
 // EachConsent calls f for every change of consent of the batch, in the order in which they
@@ -101,6 +105,11 @@ type Append struct {
 	// Outcome is set when the chain ran before the append: the event is written once, in
 	// its final state, and the outcome's sends only if the event is fresh.
 	Outcome *Outcome
+	// Early says that the Outcome, a final one, is what a chain decided in advance, in the
+	// belief that nothing of the conversation comes before it. A shared store lets it stand
+	// only if the caller owns the conversation and nothing of it waits in the store;
+	// otherwise it journals the event unfinished, as if it had no Outcome, and sets Unheld.
+	Early bool
 	// Consents are what the event says about consent by itself, before any handler. They are
 	// applied first, if the event is fresh; the Outcome's sends are inserted only if one of
 	// them changed something or says Again.
@@ -160,10 +169,13 @@ type Outcome struct {
 	Sends []*Outgoing // inserted in the same transaction; empty unless Done
 	// Consents are changes that the chain decided, applied in the same transaction.
 	Consents []*ConsentChange
-	RetryAt  time.Time
-	Attempt  int    // runs so far that count
-	Err      string // why, for FateRetry and FateDead; holds no personal data
-	Handler  string // which handler decided, for explain; may be empty
+	// Values are changes that the chain decided, applied in the same transaction, each for
+	// itself; nothing of an outcome that is not Done.
+	Values  []*ValueChange
+	RetryAt time.Time
+	Attempt int    // runs so far that count
+	Err     string // why, for FateRetry and FateDead; holds no personal data
+	Handler string // which handler decided, for explain; may be empty
 }
 
 // Outgoing is a send as it is inserted.
@@ -197,7 +209,13 @@ type Settle struct {
 // Enqueue inserts a send that no event asked for (the local API, bulk).
 type Enqueue struct {
 	Outgoing *Outgoing
+	// Values are changes that happen with the insertion or not at all: if the Expect of one
+	// of them does not hold, none is applied and the send is not inserted. Each names
+	// another value.
+	Values []*ValueChange
+
 	Existing *Send // result when Inserted is false: the send that has the key
+	Conflict bool  // result: not inserted since an Expect does not hold; Existing is nil
 }
 
 // Claim opens a new attempt at a queued send, or ends it without one.

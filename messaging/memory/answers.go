@@ -17,6 +17,13 @@ type answers struct {
 	merges   []*messaging.Merge
 	revives  []revived
 	consents []consented
+	values   []valued
+	conflict []bool // of every Enqueue
+}
+
+type valued struct {
+	applied bool
+	version int64
 }
 
 type consented struct {
@@ -60,7 +67,7 @@ func (l *answers) record(b *messaging.Batch) {
 	clear(l.existing)
 	clear(l.merges)
 	clear(l.revives)
-	l.consents = l.consents[:0]
+	l.consents, l.values, l.conflict = l.consents[:0], l.values[:0], l.conflict[:0]
 	l.existing, l.merges, l.revives = l.existing[:0], l.merges[:0], l.revives[:0]
 	for _, a := range b.Appends {
 		r := appended{fresh: a.Fresh, merge: a.Merge}
@@ -77,7 +84,7 @@ func (l *answers) record(b *messaging.Batch) {
 		l.lost = append(l.lost, x.Lost)
 	}
 	for _, q := range b.Enqueues {
-		l.existing = append(l.existing, q.Existing)
+		l.existing, l.conflict = append(l.existing, q.Existing), append(l.conflict, q.Conflict)
 	}
 	for _, c := range b.Claims {
 		l.granted = append(l.granted, c.Granted)
@@ -89,16 +96,18 @@ func (l *answers) record(b *messaging.Batch) {
 		l.revives = append(l.revives, revived{v.Done, copied(v.Event)})
 	}
 	b.EachConsent(func(c *messaging.ConsentChange) { l.consents = append(l.consents, consented{c.Changed, c.State}) })
+	b.EachValue(func(c *messaging.ValueChange) { l.values = append(l.values, valued{c.Applied, c.Version}) })
 }
 
 // replay fills in the recorded results; false if the batch is not the one they are of.
 func (l *answers) replay(b *messaging.Batch) bool {
-	sends, changes := 0, 0
+	sends, changes, values := 0, 0, 0
+	b.EachValue(func(*messaging.ValueChange) { values++ })
 	outgoings(b, func(*messaging.Outgoing) { sends++ })
 	b.EachConsent(func(*messaging.ConsentChange) { changes++ })
 	if len(b.Appends) != len(l.appends) || sends != len(l.inserted) || len(b.Settles) != len(l.lost) ||
 		len(b.Enqueues) != len(l.existing) || len(b.Claims) != len(l.granted) || len(b.Reports) != len(l.merges) ||
-		len(b.Revives) != len(l.revives) || changes != len(l.consents) {
+		len(b.Revives) != len(l.revives) || changes != len(l.consents) || values != len(l.values) {
 		return false
 	}
 	for i, a := range b.Appends {
@@ -112,11 +121,13 @@ func (l *answers) replay(b *messaging.Batch) bool {
 	outgoings(b, func(o *messaging.Outgoing) { o.Inserted = l.inserted[i]; i++ })
 	i = 0
 	b.EachConsent(func(c *messaging.ConsentChange) { c.Changed, c.State = l.consents[i].changed, l.consents[i].state; i++ })
+	i = 0
+	b.EachValue(func(c *messaging.ValueChange) { c.Applied, c.Version = l.values[i].applied, l.values[i].version; i++ })
 	for i, x := range b.Settles {
 		x.Lost = l.lost[i]
 	}
 	for i, q := range b.Enqueues {
-		q.Existing = copied(l.existing[i])
+		q.Existing, q.Conflict = copied(l.existing[i]), l.conflict[i]
 	}
 	for i, c := range b.Claims {
 		c.Granted = l.granted[i]

@@ -77,8 +77,10 @@ func (s *Store) settle(x *messaging.Settle, now time.Time) {
 func (s *Store) end(e *event, o *messaging.Outcome, sends bool, now time.Time) {
 	if o.Fate == messaging.FateDone {
 		s.ledger.changeAll(o.Consents, now)
+		s.values.changeAll(o.Values, now)
 	} else {
 		unchanged(o.Consents)
+		notApplied(o.Values)
 	}
 	s.insertAll(e, o, sends)
 	s.bury(e, now)
@@ -102,12 +104,27 @@ func (s *Store) insertAll(e *event, o *messaging.Outcome, wanted bool) {
 func dismiss(o *messaging.Outcome) {
 	notInserted(o.Sends)
 	unchanged(o.Consents)
+	notApplied(o.Values)
 }
 
 func notInserted(outs []*messaging.Outgoing) {
 	for _, o := range outs {
 		o.Inserted = false
 	}
+}
+
+// enqueue inserts a send with the values that come with it, or neither.
+func (s *Store) enqueue(q *messaging.Enqueue, now time.Time) {
+	q.Existing, q.Conflict, q.Outgoing.Inserted = nil, false, false
+	notApplied(q.Values)
+	if q.Existing = s.existing(q.Outgoing.Key); q.Existing != nil {
+		return
+	}
+	if q.Conflict = !s.values.allHold(q.Values, now); q.Conflict {
+		return
+	}
+	s.values.changeAll(q.Values, now)
+	s.insert(q.Outgoing)
 }
 
 // insert takes a send in unless its key is taken.
@@ -125,6 +142,7 @@ func (s *Store) insert(o *messaging.Outgoing) bool {
 	s.sendSeq++
 	d.Send, d.seq, d.status, d.reason, d.size = o.Send, s.sendSeq, o.Status, o.Reason, sendSize(&o.Send)
 	if o.Status.Terminal() {
+		s.forgetSecret(d)
 		d.slot = s.left.put(d, s.recycle) // never to leave
 		return true
 	}
@@ -137,6 +155,9 @@ func (s *Store) insert(o *messaging.Outgoing) bool {
 
 // existing finds the send that has a key. Of one that is finished only id and key are left.
 func (s *Store) existing(key string) *messaging.Send {
+	if key == "" {
+		return nil
+	}
 	pos, ok := s.keys.find(s.hash.digest(key))
 	if !ok {
 		return nil

@@ -168,7 +168,7 @@ func (e *event) record() *messaging.EventRecord {
 
 // record shows a send with its newest attempt.
 func (s *Store) record(d *send) *messaging.SendRecord {
-	r := &messaging.SendRecord{Send: d.Send, Status: s.statusOf(d), Reason: d.reason, Forgotten: d.forgotten}
+	r := &messaging.SendRecord{Send: d.Shown(), Status: s.statusOf(d), Reason: d.reason, Forgotten: d.forgotten}
 	if a := s.attemptRecord(d); a != nil {
 		s.complete(a)
 		r.Attempts = []*messaging.AttemptRecord{a}
@@ -258,6 +258,9 @@ func (s *Store) Forget(ctx context.Context, theirs messaging.Number) (changed, u
 		}
 		return true
 	})
+	if theirs != "" {
+		changed += s.values.forget(theirs)
+	}
 	return changed, unfinished, nil
 }
 
@@ -372,7 +375,11 @@ func (s *Store) candidates(q *messaging.Search, from int64) (rows []row) {
 			if beyond(d.seq) && (q.Number == "" || d.From == q.Number || d.To == q.Number) && (q.Context == "" || d.Context == q.Context) &&
 				(q.Since.IsZero() || !d.CreatedAt.Before(q.Since)) && (q.Until.IsZero() || d.CreatedAt.Before(q.Until)) &&
 				(len(q.Statuses) == 0 || slices.Contains(q.Statuses, s.statusOf(d))) {
-				rows = append(rows, row{d.seq, d.Body, nil, d})
+				body := d.Body
+				if d.Secret {
+					body = "" // no search finds it
+				}
+				rows = append(rows, row{d.seq, body, nil, d})
 			}
 			return true
 		})

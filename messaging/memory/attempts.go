@@ -31,6 +31,7 @@ type track struct {
 	number    int32
 	message   uint32 // position+1 in Store.messages; 0 for none
 	kept      uint32 // slot+1 of its send in Store.left; 0 for none
+	callback  bool   // its send has one
 	outcome   code
 	state     code
 	status    code // the send's, as far as this attempt decided it
@@ -67,7 +68,7 @@ func (s *Store) remember(d *send, outcome messaging.AttemptOutcome, status messa
 	s.tracks[pos] = track{
 		send: d.ID, inReplyTo: d.InReplyTo, pair: s.hash.pair(d.Conversation()),
 		claimed: d.attempt.ClaimedAt.UnixNano(), number: int32(d.attempt.Number),
-		outcome: encode(outcomes, outcome), status: encode(statuses, status),
+		callback: d.Callback != "", outcome: encode(outcomes, outcome), status: encode(statuses, status),
 	}
 	return pos
 }
@@ -75,7 +76,7 @@ func (s *Store) remember(d *send, outcome messaging.AttemptOutcome, status messa
 // ref names the send and the attempt at a position.
 func (s *Store) ref(pos uint32) messaging.SendRef {
 	t := &s.tracks[pos]
-	return messaging.SendRef{ID: t.send, Attempt: uuid.UUID(s.attempts.keys[pos]), InReplyTo: t.inReplyTo}
+	return messaging.SendRef{ID: t.send, Attempt: uuid.UUID(s.attempts.keys[pos]), InReplyTo: t.inReplyTo, Callback: t.callback}
 }
 
 // arrived merges a state event into the attempt that it speaks of: the one its tag names,

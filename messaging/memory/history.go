@@ -11,6 +11,7 @@ import (
 // Its attempts, which are remembered already, lead to it.
 func (s *Store) retire(d *send) {
 	s.unlink(d)
+	s.forgetSecret(d)
 	d.slot = s.left.put(d, s.recycle)
 	kept := uint32(d.slot + 1)
 	if pos, ok := s.attempts.find(digest(d.attempt.ID)); ok {
@@ -20,6 +21,15 @@ func (s *Store) retire(d *send) {
 		if pos, ok := s.attempts.find(digest(a.Attempt.ID)); ok {
 			s.tracks[pos].kept = kept
 		}
+	}
+}
+
+// forgetSecret removes a secret text that has left, or never will. The send is in none of
+// the lists.
+func (s *Store) forgetSecret(d *send) {
+	if d.Secret {
+		d.Body, d.forgotten = "", true
+		d.size = sendSize(&d.Send)
 	}
 }
 

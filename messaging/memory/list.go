@@ -81,7 +81,11 @@ func eventSize(ev *messaging.Event) int64 {
 }
 
 func sendSize(s *messaging.Send) int64 {
-	return overhead + int64(len(s.Body)) + lengths(s.Media)
+	n := overhead + int64(len(s.Body)+len(s.Callback)) + lengths(s.Media)
+	for name, v := range s.Custom {
+		n += int64(len(name) + len(v))
+	}
+	return n
 }
 
 func lengths(urls []string) (n int64) {

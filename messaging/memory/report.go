@@ -31,7 +31,7 @@ func (s *Store) conclude(d *send, r *messaging.Report, now time.Time) {
 		s.accept(d, r.MessageID, "", "", now, m)
 		return
 	}
-	m.Ref = messaging.SendRef{ID: d.ID, Attempt: d.attempt.ID, InReplyTo: d.InReplyTo}
+	m.Ref = messaging.SendRef{ID: d.ID, Attempt: d.attempt.ID, InReplyTo: d.InReplyTo, Callback: d.Callback != ""}
 	m.Outcome = r.Outcome
 	before := d.status
 	if d.settled {

@@ -26,6 +26,9 @@ type Config struct {
 	MaxIDs int
 	// MaxKeys is how many idempotency keys are remembered. Default 100,000.
 	MaxKeys int
+	// MaxValues bounds the small values, in bytes; beyond it the one that expires first is
+	// forgotten before its time. Default an eighth of MaxBytes.
+	MaxValues int64
 	// MaxAttempts is how many attempts are remembered after their answer, so that later
 	// delivery states find their send. Default 50,000.
 	MaxAttempts int
@@ -37,6 +40,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MaxHistory <= 0 {
 		c.MaxHistory = c.MaxBytes / 2
+	}
+	if c.MaxValues <= 0 {
+		c.MaxValues = c.MaxBytes / 8
 	}
 	if c.MaxIDs <= 0 {
 		c.MaxIDs = 250_000
@@ -90,6 +96,7 @@ type Store struct {
 	earlyState []earlyState
 
 	ledger ledger
+	values values
 
 	now  time.Time              // of the last batch
 	ids  map[uuid.UUID]struct{} // scratch: ids that the batch brings
@@ -97,8 +104,9 @@ type Store struct {
 }
 
 var (
-	_ messaging.Store   = (*Store)(nil)
-	_ messaging.Archive = (*Store)(nil)
+	_ messaging.Store       = (*Store)(nil)
+	_ messaging.Archive     = (*Store)(nil)
+	_ messaging.ValueReader = (*Store)(nil)
 )
 
 // New makes an empty store.
@@ -134,7 +142,8 @@ func (s *Store) Traits() messaging.Traits { return messaging.Traits{Name: "memor
 func (s *Store) Close() error { return nil }
 
 // Prune implements messaging.Store. What is remembered of finished events and sends is
-// bounded, so there is never anything to prune.
+// bounded, and values that have expired go with the next commit, so there is never anything
+// to prune.
 func (s *Store) Prune(context.Context, time.Time) (int64, error) { return 0, nil }
 
 var (
@@ -165,14 +174,12 @@ func (s *Store) Commit(ctx context.Context, b *messaging.Batch) error {
 		s.append(a, b.Now)
 	}
 	s.ledger.changeAll(b.Consents, b.Now)
+	s.values.changeAll(b.Values, b.Now)
 	for _, x := range b.Settles {
 		s.settle(x, b.Now)
 	}
 	for _, q := range b.Enqueues {
-		q.Existing = nil
-		if !s.insert(q.Outgoing) {
-			q.Existing = s.existing(q.Outgoing.Key)
-		}
+		s.enqueue(q, b.Now)
 	}
 	for _, c := range b.Claims {
 		s.claim(c)
@@ -189,6 +196,7 @@ func (s *Store) Commit(ctx context.Context, b *messaging.Batch) error {
 	}
 	s.now = b.Now
 	s.trim()
+	s.values.trim(b.Now, s.cfg.MaxValues)
 	s.last.record(b)
 	return nil
 }

@@ -124,3 +124,15 @@ func (f *FaultyStore) Entries(ctx context.Context, q messaging.LedgerQuery) ([]m
 	}
 	return l.Entries(ctx, q)
 }
+
+// Values implements messaging.ValueReader.
+func (f *FaultyStore) Values(ctx context.Context, q messaging.ValueQuery) ([]messaging.Value, error) {
+	r, ok := f.store.(messaging.ValueReader)
+	if !ok {
+		return nil, fmt.Errorf("messagingtest: %T is no messaging.ValueReader", f.store)
+	}
+	if err := f.planned(false); err != nil {
+		return nil, err
+	}
+	return r.Values(ctx, q)
+}

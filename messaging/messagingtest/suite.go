@@ -71,6 +71,9 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		if !hasLedger(s) {
 			t.Errorf("%T is no messaging.ConsentLedger; the tests of consent are left out", s)
 		}
+		if _, ok := s.(messaging.ValueReader); !ok {
+			t.Errorf("%T is no messaging.ValueReader; the tests of values are left out", s)
+		}
 		if _, ok := s.(messaging.Sharer); ok != s.Traits().Shared {
 			t.Errorf("%T is a messaging.Sharer: %v; Traits: Shared is %v", s, ok, s.Traits().Shared)
 		}
@@ -95,6 +98,18 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 			})
 		}
 	})
+	for name, tests := range map[string][]test{"Values": valueTests, "Carry": carryTests} {
+		t.Run(name, func(t *testing.T) {
+			for _, c := range tests {
+				t.Run(c.name, func(t *testing.T) {
+					t.Parallel()
+					s := open(t)
+					needValues(t, s)
+					c.run(newWorld(t, s))
+				})
+			}
+		})
+	}
 	t.Run("Model", func(t *testing.T) {
 		t.Parallel()
 		testModel(t, open)
@@ -156,6 +171,8 @@ func (w *world) batch(ops ...any) *messaging.Batch {
 			b.Revives = append(b.Revives, op)
 		case *messaging.ConsentChange:
 			b.Consents = append(b.Consents, op)
+		case *messaging.ValueChange:
+			b.Values = append(b.Values, op)
 		default:
 			w.Fatalf("batch: %T is not an operation", op)
 		}

@@ -20,6 +20,7 @@ type attempt struct {
 	id, send  uuid.UUID
 	seq       int64 // the send's
 	inReplyTo string
+	callback  bool             // its send has one
 	status    messaging.Status // the send's
 	newest    bool             // in the send's own row; else it was retired by a newer one
 	settled   bool             // an older attempt than the newest was accepted after all
@@ -55,8 +56,8 @@ func (s *Store) attempt(id_ uuid.UUID) (*attempt, error) {
 		delete(s.open, id_)
 		return a, nil
 	}
-	var row [10]driver.Value
-	newest, err := s.w.findAttempt.row(row[:8], id(id_))
+	var row [11]driver.Value
+	newest, err := s.w.findAttempt.row(row[:9], id(id_))
 	if err != nil {
 		return nil, err
 	}
@@ -66,12 +67,12 @@ func (s *Store) attempt(id_ uuid.UUID) (*attempt, error) {
 		}
 	}
 	a := &attempt{
-		id: id_, send: toID(row[0]), seq: toInt(row[1]), inReplyTo: toText[string](row[2]),
-		status: decode(statuses, row[3]), newest: newest, settled: row[4] != nil,
-		outcome: decode(outcomes, row[5]), state: decode(states, row[6]), messageID: toText[string](row[7]),
+		id: id_, send: toID(row[0]), seq: toInt(row[1]), inReplyTo: toText[string](row[2]), callback: toInt(row[3]) != 0,
+		status: decode(statuses, row[4]), newest: newest, settled: row[5] != nil,
+		outcome: decode(outcomes, row[6]), state: decode(states, row[7]), messageID: toText[string](row[8]),
 	}
 	if !newest {
-		a.newestOutcome, a.newestState = decode(outcomes, row[8]), decode(states, row[9])
+		a.newestOutcome, a.newestState = decode(outcomes, row[9]), decode(states, row[10])
 	}
 	return a, nil
 }
@@ -119,7 +120,7 @@ func (s *Store) arrived(ev *messaging.Event, now time.Time) (*messaging.Merge, e
 // merge tells how an attempt and its send stand.
 func (a *attempt) merge() *messaging.Merge {
 	return &messaging.Merge{
-		Ref:     messaging.SendRef{ID: a.send, Attempt: a.id, InReplyTo: a.inReplyTo},
+		Ref:     messaging.SendRef{ID: a.send, Attempt: a.id, InReplyTo: a.inReplyTo, Callback: a.callback},
 		Outcome: a.outcome, Status: a.status,
 	}
 }

@@ -113,6 +113,18 @@ func list(l []string) (driver.Value, error) {
 	return string(b), nil
 }
 
+// object is a list with names.
+func object(m map[string]string) (driver.Value, error) {
+	if len(m) == 0 {
+		return nil, nil
+	}
+	b, err := json.Marshal(m)
+	if err != nil {
+		return nil, err
+	}
+	return string(b), nil
+}
+
 func toText[T ~string](v driver.Value) T {
 	s, _ := v.(string)
 	return T(s)
@@ -150,6 +162,15 @@ func toList(v driver.Value) ([]string, error) {
 		return nil, fmt.Errorf("decode a list: %w", err)
 	}
 	return l, nil
+}
+
+func toObject(v driver.Value) (m map[string]string, err error) {
+	if s, ok := v.(string); ok {
+		if err := json.Unmarshal([]byte(s), &m); err != nil {
+			return nil, fmt.Errorf("decode an object: %w", err)
+		}
+	}
+	return m, nil
 }
 
 // dueAt is a time in an index that has to begin with those who wait for none.

@@ -107,6 +107,9 @@ func (s *Store) apply(b *messaging.Batch) error {
 	if _, err := s.changeAll(b.Consents); err != nil {
 		return err
 	}
+	if err := s.changeValues(b.Values); err != nil {
+		return err
+	}
 	for _, x := range b.Settles {
 		if err := s.settle(x); err != nil {
 			return err
@@ -228,8 +231,19 @@ func (s *Store) results(b *messaging.Batch) []byte {
 		outcome(x.Outcome)
 	}
 	for _, q := range b.Enqueues {
-		flag(q.Outgoing.Inserted)
+		var f byte
+		if q.Outgoing.Inserted {
+			f |= wasTrue
+		}
+		if q.Conflict {
+			f |= wasConflict
+		}
+		r = append(r, f)
 	}
+	b.EachValue(func(c *messaging.ValueChange) {
+		flag(c.Applied)
+		r = binary.AppendVarint(r, c.Version)
+	})
 	for _, c := range b.Claims {
 		flag(c.Granted)
 	}
@@ -287,13 +301,15 @@ func (s *Store) replay(b *messaging.Batch) (known bool, err error) {
 		}
 	}
 	for _, q := range b.Enqueues {
-		q.Existing, q.Outgoing.Inserted = nil, p.flag()
-		if !q.Outgoing.Inserted {
+		f := p.take(1)[0]
+		q.Existing, q.Outgoing.Inserted, q.Conflict = nil, f&wasTrue != 0, f&wasConflict != 0
+		if !q.Outgoing.Inserted && !q.Conflict {
 			if q.Existing, err = s.existing(q.Outgoing.Key); err != nil {
 				return true, err
 			}
 		}
 	}
+	b.EachValue(func(c *messaging.ValueChange) { c.Applied, c.Version = p.flag(), p.varint() })
 	for _, c := range b.Claims {
 		c.Granted = p.flag()
 	}

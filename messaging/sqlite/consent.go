@@ -98,14 +98,18 @@ func (s *Store) changeAll(cs []*messaging.ConsentChange) (sends bool, err error)
 	return sends, nil
 }
 
-// changeBy applies the changes that an outcome decided, if it ended well.
+// changeBy applies the changes of consent and of values that an outcome decided, if it ended
+// well.
 func (s *Store) changeBy(o *messaging.Outcome) error {
 	if o.Fate != messaging.FateDone {
 		unchanged(o.Consents)
+		notApplied(o.Values)
 		return nil
 	}
-	_, err := s.changeAll(o.Consents)
-	return err
+	if _, err := s.changeAll(o.Consents); err != nil {
+		return err
+	}
+	return s.changeValues(o.Values)
 }
 
 // unchanged says of changes that they were not applied.

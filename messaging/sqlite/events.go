@@ -174,6 +174,7 @@ func dismiss(o *messaging.Outcome) {
 	if o != nil {
 		notInserted(o.Sends)
 		unchanged(o.Consents)
+		notApplied(o.Values)
 	}
 }
 

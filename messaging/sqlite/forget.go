@@ -27,6 +27,14 @@ func (s *Store) Forget(ctx context.Context, theirs messaging.Number) (changed, u
 			return changed, unfinished, s.blame(ctx, "forget a number", err)
 		}
 	}
+	err = s.gently(func() error {
+		n, err := s.w.count(`DELETE FROM small_values WHERE number = ?`, string(theirs))
+		changed += n
+		return err
+	})
+	if err != nil {
+		return changed, unfinished, s.blame(ctx, "forget a number", err)
+	}
 	return changed, unfinished, nil
 }
 

@@ -204,7 +204,7 @@ func TestVerifyTells(t *testing.T) {
 		t.Fatalf("Verify: %v", err)
 	}
 	for _, want := range []string{
-		"schema version 3", "sound", "ids: those of 7 unfinished", "ledger of consent: 3 lines, one after the other; 2 numbers and scopes stand",
+		"schema version 4", "sound", "ids: those of 7 unfinished", "ledger of consent: 3 lines, one after the other; 2 numbers and scopes stand",
 		"events unfinished: 2\n", "events done: 3\n", "events dead: 1\n",
 		"sends queued: 3\n", "sends sending: 1\n", "sends in_doubt: 1\n", "sends delivered: 1\n", "sends accepted: 1\n",
 	} {

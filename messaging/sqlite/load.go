@@ -19,8 +19,8 @@ const defaultLimit = 10_000
 // sendColumns are what toSend and toOutgoing read.
 const (
 	sendColumns = `id, key, ordinal, context, from_number, to_number, body, media, tags, priority, category, not_before, expires_at,
-		in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome, doubted_at, seq`
-	sendWidth = 23
+		in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome, doubted_at, seq, callback, custom, secret`
+	sendWidth = 26
 )
 
 func toSend(row []driver.Value) (*messaging.Send, error) {
@@ -29,6 +29,7 @@ func toSend(row []driver.Value) (*messaging.Send, error) {
 		From: toText[messaging.Number](row[4]), To: toText[messaging.Number](row[5]), Body: toText[string](row[6]),
 		Priority: messaging.Priority(toInt(row[9])), Category: toText[messaging.Category](row[10]),
 		ExpiresAt: toTime(row[12]), InReplyTo: toText[string](row[13]), CreatedAt: toTime(row[14]),
+		Callback: toText[string](row[23]), Secret: row[25] != nil,
 	}
 	if n, ok := row[2].(int64); ok {
 		s.Key = s.InReplyTo + "#" + strconv.FormatInt(n, 10)
@@ -38,6 +39,9 @@ func toSend(row []driver.Value) (*messaging.Send, error) {
 	}
 	var err error
 	if s.Media, err = toList(row[7]); err != nil {
+		return nil, err
+	}
+	if s.Custom, err = toObject(row[24]); err != nil {
 		return nil, err
 	}
 	s.Tags, err = toList(row[8])
@@ -144,13 +148,13 @@ const (
 	eventColumns = eventStart + `e.frame` + eventEnd
 	eventStart   = `e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state,
 		e.reason, e.received_at, e.sent_at, `
-	eventEnd = `, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, r.id, r.in_reply_to`
+	eventEnd = `, e.attempt, e.retry_at, e.attempt_id, s.id, s.in_reply_to, s.callback IS NOT NULL, r.id, r.in_reply_to, r.callback IS NOT NULL`
 	// A state that overtook its report (early is 0 by then) came before anybody knew whose it is.
 	eventJoins = `
 		LEFT JOIN sends s ON s.attempt_id = e.attempt_id AND e.early IS NULL
 		LEFT JOIN attempts a ON a.id = e.attempt_id AND e.early IS NULL
 		LEFT JOIN sends r ON r.seq = a.send_seq`
-	eventWidth = 23
+	eventWidth = 25
 )
 
 func toEvent(row []driver.Value) (*messaging.Event, error) {
@@ -162,9 +166,9 @@ func toEvent(row []driver.Value) (*messaging.Event, error) {
 		Attempt: int(toInt(row[16])),
 	}
 	if row[19] != nil {
-		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[19]), InReplyTo: toText[string](row[20])}
-	} else if row[21] != nil {
-		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[21]), InReplyTo: toText[string](row[22])}
+		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[19]), InReplyTo: toText[string](row[20]), Callback: toInt(row[21]) != 0}
+	} else if row[22] != nil {
+		ev.Send = &messaging.SendRef{Attempt: toID(row[18]), ID: toID(row[22]), InReplyTo: toText[string](row[23]), Callback: toInt(row[24]) != 0}
 	}
 	var err error
 	if ev.Media, err = toList(row[8]); err != nil {

@@ -50,6 +50,10 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 				}
 				total += n
 			}
+			n, err := s.pruneValues()
+			if total += n; err != nil {
+				return err
+			}
 			if gone, err = s.forgetIDs(last, needed); err != nil {
 				return err
 			}

@@ -42,11 +42,11 @@ func toRecord(row []driver.Value) (foundEvent, error) {
 		return foundEvent{}, err
 	}
 	r := &messaging.EventRecord{
-		Event: ev, JournaledAt: toTime(row[23]), Fate: toFate(row[24]), FinishedAt: toTime(row[25]), RetryAt: toTime(row[17]),
-		Attempt: ev.Attempt, Err: toText[string](row[26]), Handler: toText[string](row[27]), Forgotten: removed(row[7]),
+		Event: ev, JournaledAt: toTime(row[25]), Fate: toFate(row[26]), FinishedAt: toTime(row[27]), RetryAt: toTime(row[17]),
+		Attempt: ev.Attempt, Err: toText[string](row[28]), Handler: toText[string](row[29]), Forgotten: removed(row[7]),
 	}
 	r.Finished = r.Fate != messaging.FateRetry
-	return foundEvent{r, toInt(row[28]), toInt(row[29])}, nil
+	return foundEvent{r, toInt(row[30]), toInt(row[31])}, nil
 }
 
 // readEvents reads records of events, with the sends that each decided.
@@ -87,14 +87,14 @@ func toSendRecord(row []driver.Value, deadline int64) (foundSend, error) {
 	if err != nil {
 		return foundSend{}, err
 	}
-	r := &messaging.SendRecord{Send: out.Send, Status: out.Status, Reason: out.Reason, Forgotten: removed(row[6])}
+	r := &messaging.SendRecord{Send: out.Send.Shown(), Status: out.Status, Reason: out.Reason, Forgotten: removed(row[6])}
 	if (r.Status == messaging.StatusAccepted || r.Status == messaging.StatusSent) && claimedOrMade(row) <= deadline {
 		r.Status = messaging.StatusUnknown
 	}
 	if a := out.Attempt; a != nil {
 		r.Attempts = []*messaging.AttemptRecord{{
 			Attempt: *a, Outcome: decode(outcomes, row[20]), Since: toTime(row[21]),
-			Code: toText[string](row[23]), Reason: out.Reason, MessageID: toText[string](row[24]),
+			Code: toText[string](row[26]), Reason: out.Reason, MessageID: toText[string](row[27]),
 		}}
 	}
 	return foundSend{r, toInt(row[22])}, nil

@@ -111,6 +111,9 @@ func (sc *scan) restrict() {
 	}
 	if q.Text != "" {
 		sc.and(`instr(lower(body), lower(?)) > 0`, q.Text) // lower knows ASCII only
+		if q.Sends {
+			sc.and(`secret IS NULL`)
+		}
 	}
 }
 

@@ -143,39 +143,55 @@ func (s *Store) insert(p *planned) error {
 	if err != nil {
 		return err
 	}
+	custom, err := object(o.Custom)
+	if err != nil {
+		return err
+	}
 	status, err := encode(statuses, o.Status)
 	if err != nil {
 		return err
+	}
+	body := text(o.Body)
+	if o.Secret && o.Status.Terminal() {
+		body = "" // it will never leave
 	}
 	var attemptID, attemptNumber, claimedAt, outcome driver.Value
 	if a := o.Attempt; a != nil {
 		attemptID, attemptNumber, claimedAt, outcome = id(a.ID), int64(a.Number), millis(a.ClaimedAt), codeOpen
 	}
-	err = s.w.insertSend.exec(seq, id(o.ID), key, ordinal, text(o.Context), text(o.From), text(o.To), text(o.Body), media, tags,
+	err = s.w.insertSend.exec(seq, id(o.ID), key, ordinal, text(o.Context), text(o.From), text(o.To), body, media, tags,
 		number(o.Priority), text(o.Category), dueAt(o.NotBefore), millis(o.ExpiresAt), text(o.InReplyTo), millis(o.CreatedAt),
-		status, text(o.Reason), attemptID, attemptNumber, claimedAt, outcome)
+		status, text(o.Reason), attemptID, attemptNumber, claimedAt, outcome, text(o.Callback), custom, truth(o.Secret))
 	if err != nil {
 		return fmt.Errorf("insert send %v: %w", o.ID, err)
 	}
 	o.Inserted = true
 	if o.Attempt != nil {
-		s.opened(&attempt{id: o.Attempt.ID, send: o.ID, seq: seq, inReplyTo: o.InReplyTo, status: o.Status, newest: true, outcome: messaging.OutcomeOpen})
+		s.opened(&attempt{id: o.Attempt.ID, send: o.ID, seq: seq, inReplyTo: o.InReplyTo, callback: o.Callback != "", status: o.Status, newest: true, outcome: messaging.OutcomeOpen})
 	}
 	return nil
 }
 
 func (s *Store) enqueue(q *messaging.Enqueue) error {
 	out := q.Outgoing
-	q.Existing, out.Inserted = nil, false
+	q.Existing, q.Conflict, out.Inserted = nil, false, false
+	notApplied(q.Values)
 	p, err := s.planOne(nil, out)
 	if err != nil {
 		return err
 	}
-	if p.out != nil {
-		return s.insert(&p)
+	if p.out == nil {
+		q.Existing, err = s.existing(out.Key)
+		return err
 	}
-	q.Existing, err = s.existing(out.Key)
-	return err
+	ok, err := s.allHold(q.Values)
+	if q.Conflict = !ok; !ok || err != nil {
+		return err
+	}
+	if err := s.changeValues(q.Values); err != nil {
+		return err
+	}
+	return s.insert(&p)
 }
 
 // existing reads the send that has a key.
@@ -193,7 +209,7 @@ func (s *Store) existing(key string) (*messaging.Send, error) {
 
 func (s *Store) claim(c *messaging.Claim) error {
 	c.Granted = false
-	var row [4]driver.Value
+	var row [5]driver.Value
 	found, err := s.w.findSend.row(row[:], id(c.SendID))
 	if !found || err != nil || decode(statuses, row[1]) != messaging.StatusQueued {
 		return err
@@ -212,7 +228,7 @@ func (s *Store) claim(c *messaging.Claim) error {
 			return err
 		}
 		s.opened(&attempt{
-			id: a.ID, send: c.SendID, seq: seq, inReplyTo: toText[string](row[3]),
+			id: a.ID, send: c.SendID, seq: seq, inReplyTo: toText[string](row[3]), callback: toInt(row[4]) != 0,
 			status: messaging.StatusSending, newest: true, outcome: messaging.OutcomeOpen,
 		})
 		return nil

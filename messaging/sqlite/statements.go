@@ -28,9 +28,9 @@ func (w *writer) statements() []prepared {
 		{&w.findReply, `SELECT seq FROM sends WHERE seq >= ?1 AND seq < ?2 AND ordinal = ?3`},
 		{&w.sendAt, `SELECT ` + sendColumns + ` FROM sends WHERE seq = ?`},
 		{&w.insertSend, `INSERT INTO sends (seq, id, key, ordinal, context, from_number, to_number, body, media, tags, priority, category,
-			not_before, expires_at, in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
-		{&w.findSend, `SELECT seq, status, attempt_id, in_reply_to FROM sends WHERE id = ?`},
+			not_before, expires_at, in_reply_to, created_at, status, reason, attempt_id, attempt_number, claimed_at, outcome, callback, custom, secret)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`},
+		{&w.findSend, `SELECT seq, status, attempt_id, in_reply_to, callback IS NOT NULL FROM sends WHERE id = ?`},
 		{&w.retire, `INSERT INTO attempts (id, send_seq, number, claimed_at, outcome, code, reason, message_id, state, doubted_at)
 			SELECT attempt_id, seq, attempt_number, claimed_at, outcome, code, reason, message_id, state, doubted_at FROM sends WHERE seq = ?`},
 		{&w.claim, `UPDATE sends SET status = ?2, reason = NULL, attempt_id = ?3, attempt_number = ?4, claimed_at = ?5, outcome = ?6,
@@ -39,8 +39,8 @@ func (w *writer) statements() []prepared {
 		{&w.requeue, `UPDATE sends SET status = 1, not_before = ?2 WHERE seq = ?1 AND body IS NOT ''`},
 		{&w.delay, `UPDATE sends SET not_before = ?2, reason = ?3 WHERE seq = ?1`},
 
-		{&w.findAttempt, `SELECT id, seq, in_reply_to, status, settled, outcome, state, message_id FROM sends WHERE attempt_id = ?`},
-		{&w.findRetired, `SELECT s.id, s.seq, s.in_reply_to, s.status, s.settled, a.outcome, a.state, a.message_id, s.outcome, s.state
+		{&w.findAttempt, `SELECT id, seq, in_reply_to, callback IS NOT NULL, status, settled, outcome, state, message_id FROM sends WHERE attempt_id = ?`},
+		{&w.findRetired, `SELECT s.id, s.seq, s.in_reply_to, s.callback IS NOT NULL, s.status, s.settled, a.outcome, a.state, a.message_id, s.outcome, s.state
 			FROM attempts a JOIN sends s ON s.seq = a.send_seq WHERE a.id = ?`},
 		{&w.findMessage, `SELECT attempt_id FROM sends WHERE seq = ?1 AND message_id = ?2`},
 		{&w.findRetiredMessage, `SELECT id FROM attempts WHERE send_seq = ?1 AND message_id = ?2`},
@@ -64,6 +64,10 @@ func (w *writer) statements() []prepared {
 		{&w.findConsent, `SELECT ` + standColumns + ` FROM consents c CROSS JOIN ledger l ON l.seq = c.seq WHERE c.number = ?1 AND c.scope = ?2`},
 		{&w.insertConsent, `INSERT INTO consents (seq, number, scope) VALUES (?, ?, ?) ON CONFLICT (number, scope) DO NOTHING`},
 		{&w.moveConsent, `UPDATE consents SET seq = ?2 WHERE seq = ?1`},
+
+		{&w.findValue, `SELECT version FROM small_values WHERE bucket = ?1 AND key = ?2 AND expires_at > ?3`},
+		{&w.setValue, `INSERT OR REPLACE INTO small_values (bucket, key, number, data, expires_at) VALUES (?, ?, ?, ?, ?) RETURNING version`},
+		{&w.deleteValue, `DELETE FROM small_values WHERE bucket = ?1 AND key = ?2`},
 
 		{&w.findBatch, `SELECT id, results FROM batches WHERE owner = ?`},
 		{&w.saveBatch, `INSERT INTO batches (owner, id, committed_at, results) VALUES (?1, ?2, ?3, ?4)

@@ -92,6 +92,8 @@ var (
 	_ messaging.Archive  = (*Store)(nil)
 	_ messaging.Keeper   = (*Store)(nil)
 	_ messaging.Verifier = (*Store)(nil)
+
+	_ messaging.ValueReader = (*Store)(nil)
 )
 
 // The settings of a connection. A commit must survive a power cut, so synchronous is FULL.

@@ -29,6 +29,8 @@ type writer struct {
 
 	ledgerEnd, insertEntry, consentAt, findConsent, insertConsent, moveConsent *stmt
 
+	findValue, setValue, deleteValue *stmt
+
 	findBatch, saveBatch *stmt
 }
 
