@@ -57,7 +57,7 @@ func (e *Engine) enqueued(q *enqueuing) {
 		if q.Existing != nil {
 			q.reply(*q.Existing, nil)
 		} else {
-			q.reply(Send{}, errors.New("a send with this key exists and is too old to be shown"))
+			q.reply(Send{}, ErrKeyUsed)
 		}
 		return
 	}
