@@ -63,6 +63,8 @@ type Daemon struct {
 	metrics  *configMetrics
 	pruner   *pruner
 	media    *mediafetch.Fetcher
+	outside  *handlers.Metrics
+	forwards *handlers.Forwards
 	http     http.Handler
 
 	reloading sync.Mutex // one reload at a time
@@ -113,6 +115,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	if d.media, err = newMedia(&cfg); err != nil {
 		return withExit(ExitConfig, err)
 	}
+	d.outside, d.forwards = handlers.NewMetrics(d.reg), handlers.NewForwards()
 	if err = d.buildPolicy(&cfg); err != nil {
 		return err
 	}
@@ -199,7 +202,7 @@ func (d *Daemon) start(ended chan<- error) error {
 	})
 
 	stop, finish := context.WithCancel(context.Background())
-	work, giveUp := context.WithCancel(handlers.WithMedia(context.Background(), d.media))
+	work, giveUp := context.WithCancel(d.equipped(context.Background()))
 	engineEnd := make(chan error, 1)
 	go func() {
 		err := d.engine.Run(stop, work)

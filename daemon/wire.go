@@ -1,11 +1,13 @@
 package daemon
 
 import (
+	"context"
 	"log/slog"
 	"net/url"
 	"os"
 
 	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/consent"
 	"github.com/signpost-sms/signpost/messaging/policy"
@@ -78,6 +80,13 @@ func consentPolicy(boot *Config, inForce func() *Config) messaging.ConsentPolicy
 // route builds the routing of a configuration.
 func (d *Daemon) route(cfg *Config) (*routing, error) {
 	return newRouting(func(r *contexts.Router) error { return cfg.addContexts(r, d.log) }, d.setup)
+}
+
+// equipped is ctx with what handlers use that is the daemon's.
+func (d *Daemon) equipped(ctx context.Context) context.Context {
+	ctx = handlers.WithMedia(ctx, d.media)
+	ctx = handlers.WithForwards(ctx, d.forwards)
+	return handlers.WithMetrics(ctx, d.outside)
 }
 
 // secrets are the literal values that no log may hold.

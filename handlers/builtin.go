@@ -106,6 +106,11 @@ func Builtins() map[string]Builtin {
 			Example: "ignore:",
 			New:     func() Options { return new(IgnoreOptions) },
 		},
+		"forward": {
+			Doc:     "Posts messages, or delivery states, to an HTTP endpoint of yours; its answer may carry the reply.",
+			Example: `forward: {url: "http://127.0.0.1:5000/incoming-sms"}`,
+			New:     func() Options { return new(ForwardOptions) },
+		},
 		"save_media": {
 			Doc:     "Saves the media of messages as files of a directory; messages without any pass.",
 			Example: `save_media: {dir: /var/lib/signpost/pictures, types: ["image/*", application/pdf], continue: true}`,

@@ -15,6 +15,9 @@
 // A handler that wants a picture of a message asks for it: [OpenMedia] fetches it, and
 // [SaveMedia] keeps it as a file. Nothing is fetched otherwise.
 //
+// A handler that already exists as a web application stays what it is: [Forward] posts it
+// the messages, and takes the reply of its answer.
+//
 // Handlers that answer people look at messages only. Delivery states pass them, so that no
 // answer is ever sent because of the report on an answer.
 package handlers

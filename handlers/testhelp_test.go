@@ -3,6 +3,9 @@ package handlers_test
 import (
 	"bytes"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"log/slog"
 	"sync"
@@ -92,4 +95,18 @@ func (j *journal) records(t *testing.T) []map[string]any {
 		all = append(all, r)
 	}
 	return all
+}
+
+// panicOf is what f panics with.
+func panicOf(f func()) (text string) {
+	defer func() { text, _ = recover().(string) }()
+	f()
+	return ""
+}
+
+// mac is the HMAC-SHA256 of a text in hexadecimal digits.
+func mac(key, text string) string {
+	h := hmac.New(sha256.New, []byte(key))
+	h.Write([]byte(text))
+	return hex.EncodeToString(h.Sum(nil))
 }
