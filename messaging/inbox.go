@@ -138,9 +138,10 @@ func (e *Engine) enter(p *appending) {
 }
 
 // mayRunEarly reports whether the chain of an event may run before its append: it is pure,
-// nobody else could hold the conversation, and no earlier event of it waits.
+// and no earlier event of its conversation waits here. What others hold of it only a shared
+// store knows, and takes such an outcome back; see Append.Early.
 func (e *Engine) mayRunEarly(ev *Event, h Handler) bool {
-	if ev.Kind != KindMessage || e.traits.Shared || e.spill.on || !IsInstant(h) {
+	if ev.Kind != KindMessage || e.spill.on || !IsInstant(h) {
 		return false
 	}
 	t := e.conv[ev.Conversation()]
@@ -213,6 +214,10 @@ func (e *Engine) taken(p *appending) {
 				e.out.enqueue(e, again, false)
 			}
 		}
+	}
+	if p.Early && p.Unheld {
+		e.out.discard(e, p.flights) // it was decided out of its turn
+		p.Outcome, p.flights = nil, nil
 	}
 	switch {
 	case p.Outcome != nil:

@@ -316,7 +316,7 @@ func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
 	if d.misuse != nil {
 		return nil
 	}
-	ap.Outcome = &Outcome{Fate: FateDone, Handler: d.by}
+	ap.Outcome, ap.Early = &Outcome{Fate: FateDone, Handler: d.by}, true
 	return e.decided(ap.Event, d, ap.Outcome)
 }
 

@@ -188,13 +188,18 @@ func (m *model) append(a *messaging.Append) {
 			m.redeliver(a)
 		}
 	}
+	o := a.Outcome
 	if m.share != nil { // else the Seq is that of the store it is compared with
 		a.Event.Seq = int64(len(m.events))
+		if a.Early && e.finished && m.share.place(e, false) {
+			m.conclude(nil, true, o, true)
+			o, e.finished = nil, false
+		}
 		if !e.finished {
 			a.Unheld = m.share.place(e, a.Unheld)
 		}
 	}
-	m.conclude(e, false, a.Outcome, wanted)
+	m.conclude(e, false, o, wanted)
 }
 
 // conclude gives an event its fate, changes what was decided about consent and inserts the

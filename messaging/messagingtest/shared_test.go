@@ -204,6 +204,9 @@ func (d *sharedData) place(e *modelEvent, unheld bool) bool {
 			unheld = true
 		}
 	}
+	if e.finished && d.is("an early outcome always stands") {
+		return false
+	}
 	if mine && !unheld {
 		d.holders[e] = d.batch.Owner
 	} else {
@@ -601,6 +604,7 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"a doubt keeps nothing":                     "Owner/UnfinishedKeepsTheConversation",
 		"an idle conversation stays with its owner": "Owner/FinishedKeepsNothing",
 		"an append overtakes what waits":            "Owner/NothingOvertakesWhatWaits",
+		"an early outcome always stands":            "Owner/EarlyOutcomeNeedsTheConversation",
 		"everybody loads everything":                "Owner/ForeignSendsAreLeftToTheOwner",
 		"what is held is loaded too":                "Owner/FirstAppenderOwns",
 		"the newest is loaded first":                "Owner/NothingOvertakesWhatHasNoRoom",

@@ -123,6 +123,40 @@ var ownerTests = []sharedTest{
 			w.is("Unheld within a batch", within.Appends[i].Unheld, want)
 		}
 	}},
+	{"EarlyOutcomeNeedsTheConversation", 2, func(ws []*world) {
+		a, b := ws[0], ws[1]
+		// early appends an event whose chain ran before, and checks whether its outcome stood.
+		early := func(w *world, what string, p messaging.Number, stands bool) *messaging.Append {
+			w.Helper()
+			out := to(w.claimed(what), p)
+			ap := &messaging.Append{Event: w.messageFrom(p, what), Outcome: done(out), Early: true}
+			w.commit(ap)
+			w.is(what+": Fresh", ap.Fresh, true)
+			w.is(what+": Unheld", ap.Unheld, !stands)
+			w.is(what+": Inserted", out.Inserted, stands)
+			return ap
+		}
+		p := person(1)
+		early(a, "in a new conversation", p, true)
+		a.wantEvents(a.load())
+		first := a.messageFrom(p, "unfinished")
+		a.wantUnheld("the first", first, false)
+		second := early(b, "in another's conversation", p, false)
+		b.wantEvents(b.load())
+		a.wantEvents(a.load(), second.Event)
+		third := early(a, "behind one that waits in the store", p, false)
+		a.wantEvents(a.load(), second.Event, third.Event)
+		a.commit(settle(first, done()), settle(second.Event, done()), settle(third.Event, done()))
+		a.wantEvents(a.load())
+		early(a, "when none waits", p, true)
+		// A conversation that is locked for its event alone, with no send in it.
+		other := a.messageFrom(person(2), "unfinished")
+		a.wantUnheld("the first of another", other, false)
+		quiet := &messaging.Append{Event: b.messageFrom(person(2), "no reply"), Outcome: done(), Early: true}
+		b.commit(quiet)
+		b.is("no reply: Unheld", quiet.Unheld, true)
+		a.wantEvents(a.load(), quiet.Event)
+	}},
 	{"ConversationsAreApart", 2, func(ws []*world) {
 		a, b := ws[0], ws[1]
 		a.wantUnheld("the first", a.messageFrom(person(1), "a"), false)

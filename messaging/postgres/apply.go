@@ -80,6 +80,10 @@ func (w *working) append(a *messaging.Append) error {
 			w.early[ev.MessageID] = append(w.early[ev.MessageID], &earlyState{seq: e.seq, message: ev.MessageID, state: ev.State, at: w.batch.Now, event: e})
 		}
 	}
+	if a.Early && final(o) && !w.comesFirst(e.conv) {
+		notInserted(o.Sends)
+		o = nil
+	}
 	if o != nil {
 		e.attempt, e.err, e.handler = o.Attempt, o.Err, o.Handler
 	}
@@ -100,6 +104,13 @@ func (w *working) append(a *messaging.Append) error {
 	w.newEvents = append(w.newEvents, e)
 	a.Fresh = true
 	return nil
+}
+
+// comesFirst reports whether the writer owns a conversation of which nothing waits in the
+// store, so that what it decided about an event in advance was decided in its turn.
+func (w *working) comesFirst(c messaging.Conversation) bool {
+	conv := w.conversations[c]
+	return conv.owner == w.batch.Owner && !conv.unheld
 }
 
 // place gives an unfinished event its conversation, and its holder if that may be the

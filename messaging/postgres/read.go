@@ -52,7 +52,7 @@ func concernsOf(b *messaging.Batch) *concerns {
 	}
 	for _, a := range b.Appends {
 		c.events = append(c.events, a.Event.ID)
-		if !final(a.Outcome) || revived[a.Event.ID] {
+		if !final(a.Outcome) || a.Early || revived[a.Event.ID] {
 			c.pairs[conversationOf(a.Event)] = true
 		}
 		outs(a.Event.ID, a.Outcome)
