@@ -250,10 +250,7 @@ func (s *Store) Forget(ctx context.Context, theirs messaging.Number) (changed, u
 		case s.sends[d.ID] == d:
 			unfinished++
 		case !d.forgotten && (d.Body != "" || len(d.Media) > 0):
-			d.Body, d.Media, d.forgotten = "", nil, true
-			size := sendSize(&d.Send)
-			s.left.shrink(d.size - size)
-			d.size = size
+			s.forgetText(d)
 			changed++
 		}
 		return true

@@ -46,6 +46,7 @@ func TestStore(t *testing.T, open func(t *testing.T) messaging.Store, f Features
 		{"Life", lifeTests},
 		{"Search", searchTests},
 		{"Forget", forgetTests},
+		{"Redact", redactTests},
 		{"Prune", pruneTests},
 	}
 	t.Run("Traits", func(t *testing.T) {
