@@ -37,7 +37,9 @@ type table struct {
 	frozen    atomic.Bool
 	mu        sync.Mutex
 	routes    map[string]*route
-	unmatched messaging.Handler // as given to Unmatched
+	unmatched messaging.Handler            // as given to Unmatched
+	answers   map[string]messaging.Handler // composed; those of all contexts
+	paused    messaging.Handler            // composed; that of all contexts
 	root      *Router
 	stray     messaging.Handler // composed: for messages of unknown contexts
 }
@@ -49,6 +51,8 @@ type route struct {
 	message  messaging.Handler // composed
 	anyState messaging.Handler // composed; the OnState without names
 	states   map[messaging.State]messaging.Handler
+	answers  map[string]messaging.Handler // composed; by the name of the question
+	paused   messaging.Handler            // composed
 }
 
 // Use adds middleware to what is registered on r after it, outermost first. It panics once
@@ -157,10 +161,7 @@ func (r *Router) Unmatched(h messaging.Handler) {
 // state that nobody listens to: there is nothing to run then. For a message it is never
 // nil. A call costs a map look-up and does not allocate; the first one closes the table.
 func (r *Router) HandlerFor(ev *messaging.Event) messaging.Handler {
-	t := r.table
-	if !t.frozen.Load() {
-		t.freeze()
-	}
+	t := r.serving()
 	rt := t.routes[ev.Context]
 	if ev.Kind == messaging.KindState {
 		if rt == nil {

@@ -28,7 +28,10 @@ func builtinExamples() map[string]string {
 }
 
 // collected is a responder that keeps the texts of replies.
-type collected struct{ replies []string }
+type collected struct {
+	messaging.Responder // of no use: no handler of these tests remembers anything
+	replies             []string
+}
 
 func (c *collected) Reply(text string)                   { c.replies = append(c.replies, text) }
 func (c *collected) ReplyMedia(text string, _ ...string) { c.replies = append(c.replies, text) }

@@ -57,10 +57,23 @@ func (rt *routing) after(old *routing) {
 
 // HandlerFor gives the chain of an event; the engine asks for it before each run.
 func (rt *routing) HandlerFor(ev *messaging.Event) messaging.Handler {
+	return rt.of(ev).HandlerFor(ev)
+}
+
+// AnswerFor gives what takes the answer to a question, PausedFor what sees the messages of a
+// paused conversation.
+func (rt *routing) AnswerFor(ev *messaging.Event, name string) messaging.Handler {
+	return rt.of(ev).AnswerFor(ev, name)
+}
+
+func (rt *routing) PausedFor(ev *messaging.Event) messaging.Handler { return rt.of(ev).PausedFor(ev) }
+
+// of is the router that serves an event's context.
+func (rt *routing) of(ev *messaging.Event) *contexts.Router {
 	if r, ok := rt.retired[ev.Context]; ok {
-		return r.HandlerFor(ev)
+		return r
 	}
-	return rt.router.HandlerFor(ev)
+	return rt.router
 }
 
 // HandleEvent runs the chain of the event, if there is one.

@@ -279,8 +279,8 @@ func BenchmarkKeyword(b *testing.B) {
 	}
 }
 
-// discard is a responder that keeps nothing.
-type discard struct{}
+// discard is a responder that keeps nothing, and cannot remember.
+type discard struct{ messaging.Responder }
 
 func (discard) Reply(string)                 {}
 func (discard) ReplyMedia(string, ...string) {}

@@ -109,7 +109,7 @@ func (e *Engine) consider(p *appending) bool {
 		pending.starts--
 	}
 	out, _ := e.standing.of(ev.From, ev.To, ev.Context)
-	if a.said.Kind == consent.None && (out || pending.stops > 0) { // YES, from somebody who was asked nothing
+	if a.said.Kind == consent.None && (out || pending.stops > 0) && e.marks.questionTo(ev) == nil { // YES, from somebody who was asked nothing
 		e.hearSay(a, consent.Classify(ev.Body, consent.State{OptedOut: true}))
 	}
 	said, observed := a.said, e.cfg.Consent.Observe(ev.Context)

@@ -51,6 +51,7 @@ type Engine struct {
 	out       outbox
 	tenure    tenure
 	standing  standings // where people stand about consent
+	marks     marks     // open questions and pauses
 	helped    helped
 	agreed    time.Time // when a message last showed that the platform's clock agrees with ours
 	fatal     error     // ends Run
@@ -128,6 +129,7 @@ func (e *Engine) Run(stop, work context.Context) error {
 	e.now = time.Now()
 	e.join()
 	e.learnConsent()
+	e.learnMarks()
 	e.recoverWork()
 	for {
 		e.rearm()
@@ -354,7 +356,8 @@ func (e *Engine) load(q Query, then func(*Work)) {
 		for n := 1; ; n++ {
 			w, err := e.store.Load(e.reading, q)
 			if err == nil {
-				e.post(func() { then(w) })
+				marks := e.marksOf(w)
+				e.post(func() { e.marks.relearn(marks); then(w) })
 				return
 			}
 			e.cfg.Logger.Warn("store cannot be read", "err", err, "attempt", n)

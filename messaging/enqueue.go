@@ -54,13 +54,16 @@ func (e *Engine) insert(s Send, reply func(Send, error)) {
 func (e *Engine) enqueued(q *enqueuing) {
 	if !q.Outgoing.Inserted {
 		e.out.discard(e, []*flight{q.flight})
-		if q.Existing != nil {
-			q.reply(*q.Existing, nil)
-		} else {
+		switch {
+		case q.Conflict:
+			q.reply(Send{}, ErrValueChanged)
+		case q.Existing != nil:
+			q.reply(q.Existing.Shown(), nil)
+		default:
 			q.reply(Send{}, ErrKeyUsed)
 		}
 		return
 	}
 	e.out.committed(e, q.flight)
-	q.reply(q.Outgoing.Send, nil)
+	q.reply(q.Outgoing.Shown(), nil)
 }

@@ -45,6 +45,21 @@ type Responder interface {
 	// included, but the one confirmation. OptIn records that they gave it again.
 	OptOut(why string)
 	OptIn(why string)
+	// Session is what is remembered of the conversation.
+	Session() Session
+	// Ask replies with a question and sends the next message of this conversation, if it
+	// comes within ttl, to the answer route of that name first; see [Answerer] and
+	// [AnswerTo]. A conversation has one open question: the last one asked. It is closed
+	// when the route's handler has returned nil, or never answered.
+	//
+	// HELP and the words of consent are not answers. While a question is open, YES from
+	// somebody who opted out is not taken for an opt-in: nobody can tell what it answers.
+	Ask(question, name string, ttl time.Duration)
+	// Pause hands the conversation to a person until that time, at most PauseMost ahead: no
+	// chain runs for its messages. Resume ends that; the handler of an [Attendant] sees
+	// messages meanwhile and may call it.
+	Pause(until time.Time)
+	Resume()
 }
 
 // Instant is implemented by a handler that may say of itself that it is pure: it neither

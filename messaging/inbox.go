@@ -72,7 +72,7 @@ func (e *Engine) relieve() {
 // admitArrivals moves arrivals into the next batch, as many as it takes. It reports
 // whether there were any.
 func (e *Engine) admitArrivals() (any bool) {
-	if !e.standing.loaded {
+	if !e.standing.loaded || !e.marks.loaded {
 		return false
 	}
 	for {
@@ -141,7 +141,7 @@ func (e *Engine) enter(p *appending) {
 // and no earlier event of its conversation waits here. What others hold of it only a shared
 // store knows, and takes such an outcome back; see Append.Early.
 func (e *Engine) mayRunEarly(ev *Event, h Handler) bool {
-	if ev.Kind != KindMessage || e.spill.on || !IsInstant(h) {
+	if ev.Kind != KindMessage || e.spill.on || !IsInstant(h) || e.marks.marked(ev.Conversation()) {
 		return false
 	}
 	t := e.conv[ev.Conversation()]

@@ -40,6 +40,8 @@ type batch struct {
 	reports  []*reporting
 	revives  []*reviving
 	consents []*consenting
+	values   []*valuing
+	marks    *sharedMarks // of a shared store, of the conversations of the appends
 	err      error
 	began    time.Time // the first try
 	took     time.Duration
@@ -90,6 +92,11 @@ type consenting struct {
 	reply func(error)
 }
 
+type valuing struct {
+	*ValueChange
+	reply func(error)
+}
+
 const (
 	// batchMost bounds the events of one commit, so that the first of them does not wait
 	// for a transaction without end.
@@ -109,7 +116,7 @@ func (j *journal) start(e *Engine, ctx context.Context, group *sync.WaitGroup) {
 	j.in = in
 	group.Go(func() {
 		for b := range in {
-			j.commit(e.store, b)
+			j.commit(e, b)
 			j.done <- b
 		}
 	})
@@ -122,9 +129,11 @@ func (j *journal) stop() {
 	}
 }
 
-func (j *journal) commit(s Store, b *batch) {
+func (j *journal) commit(e *Engine, b *batch) {
 	began := time.Now()
-	b.err = s.Commit(j.ctx, &b.Batch)
+	if b.err = e.store.Commit(j.ctx, &b.Batch); b.err == nil && e.traits.Shared {
+		b.marks = e.readShared(b.conversations())
+	}
 	b.took = time.Since(began)
 }
 
@@ -189,7 +198,7 @@ func (b *batch) each(f func(*appending)) {
 }
 
 func (b *batch) ops() int {
-	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports) + len(b.revives) + len(b.consents)
+	return len(b.appends) + len(b.settles) + len(b.enqueues) + len(b.claims) + len(b.reports) + len(b.revives) + len(b.consents) + len(b.values)
 }
 
 func (j *journal) append(p *appending)   { b := j.batch(); b.appends = append(b.appends, p) }
@@ -199,6 +208,7 @@ func (j *journal) claim(c *claiming)     { b := j.batch(); b.claims = append(b.c
 func (j *journal) report(r *reporting)   { b := j.batch(); b.reports = append(b.reports, r) }
 func (j *journal) revive(r *reviving)    { b := j.batch(); b.revives = append(b.revives, r) }
 func (j *journal) consent(c *consenting) { b := j.batch(); b.consents = append(b.consents, c) }
+func (j *journal) value(v *valuing)      { b := j.batch(); b.values = append(b.values, v) }
 
 // advance hands the next batch to the store if it is free. It reports whether something
 // was committed, and so whether there may be more to do.
@@ -221,7 +231,7 @@ func (j *journal) advance(e *Engine) bool {
 		j.in <- b
 		return false
 	}
-	j.commit(e.store, b)
+	j.commit(e, b)
 	e.committed(b)
 	return true
 }
@@ -237,7 +247,7 @@ func (b *batch) prepare(e *Engine) {
 	}
 	b.Appends, b.Settles = b.Appends[:0], b.Settles[:0]
 	b.Enqueues, b.Claims, b.Reports, b.Revives = b.Enqueues[:0], b.Claims[:0], b.Reports[:0], b.Revives[:0]
-	b.Consents = b.Consents[:0]
+	b.Consents, b.Values = b.Consents[:0], b.Values[:0]
 	for _, o := range b.appends {
 		b.Appends = append(b.Appends, o.Append)
 	}
@@ -258,6 +268,9 @@ func (b *batch) prepare(e *Engine) {
 	}
 	for _, o := range b.consents {
 		b.Consents = append(b.Consents, o.ConsentChange)
+	}
+	for _, o := range b.values {
+		b.Values = append(b.Values, o.ValueChange)
 	}
 }
 
@@ -306,13 +319,17 @@ func (e *Engine) committed(b *batch) {
 	for _, o := range b.consents {
 		o.reply(nil)
 	}
+	for _, o := range b.values {
+		o.reply(nil)
+	}
 	b.recycle()
 	if j.free == nil {
 		j.free = b
 	}
 }
 
-// learn takes over what a batch said about consent, before anything else follows from it.
+// learn takes over what a batch said about consent, questions and pauses, before anything
+// else follows from it.
 func (e *Engine) learn(b *batch) {
 	for _, o := range b.appends {
 		if o.Fresh {
@@ -328,6 +345,8 @@ func (e *Engine) learn(b *batch) {
 		}
 	}
 	e.consented(b.Consents)
+	b.EachValue(e.marks.changed)
+	e.marks.relearn(b.marks)
 }
 
 // recycle empties a batch for its next use.
@@ -339,6 +358,7 @@ func (b *batch) recycle() {
 	clear(b.reports)
 	clear(b.revives)
 	clear(b.consents)
+	clear(b.values)
 	clear(b.Appends)
 	clear(b.Settles)
 	clear(b.Enqueues)
@@ -346,10 +366,11 @@ func (b *batch) recycle() {
 	clear(b.Reports)
 	clear(b.Revives)
 	clear(b.Consents)
+	clear(b.Values)
 	*b = batch{
-		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0], Revives: b.Revives[:0], Consents: b.Consents[:0]},
+		Batch:   Batch{Appends: b.Appends[:0], Settles: b.Settles[:0], Enqueues: b.Enqueues[:0], Claims: b.Claims[:0], Reports: b.Reports[:0], Revives: b.Revives[:0], Consents: b.Consents[:0], Values: b.Values[:0]},
 		appends: b.appends[:0], settles: b.settles[:0], enqueues: b.enqueues[:0], claims: b.claims[:0], reports: b.reports[:0],
-		revives: b.revives[:0], consents: b.consents[:0],
+		revives: b.revives[:0], consents: b.consents[:0], values: b.values[:0],
 	}
 }
 
@@ -376,7 +397,7 @@ func (e *Engine) commitFailed(b *batch) {
 			e.refuse(q, b.err)
 		}
 		b.enqueues = nil
-		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports, revives: b.revives, consents: b.consents}
+		rest := &batch{settles: b.settles, claims: b.claims, reports: b.reports, revives: b.revives, consents: b.consents, values: b.values}
 		if rest.ops() > 0 {
 			j.requeue(rest, &batch{appends: b.appends})
 			return
@@ -398,7 +419,7 @@ func (e *Engine) commitFailed(b *batch) {
 			return
 		}
 		j.inflight = nil
-		j.commit(e.store, b)
+		j.commit(e, b)
 		e.committed(b)
 	})
 }
@@ -513,6 +534,8 @@ func (e *Engine) takeApart(b *batch) {
 	case len(b.consents) == 1:
 		log.Error("the store refuses a change of consent", "err", err)
 		b.consents[0].reply(err)
+	case len(b.values) == 1:
+		b.values[0].reply(err)
 	}
 }
 
@@ -554,6 +577,10 @@ func (b *batch) halves() (x, y *batch) {
 	for _, o := range b.consents {
 		h := pick()
 		h.consents = append(h.consents, o)
+	}
+	for _, o := range b.values {
+		h := pick()
+		h.values = append(h.values, o)
 	}
 	return x, y
 }

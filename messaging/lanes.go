@@ -154,10 +154,13 @@ func (e *Engine) start(t *talk, it *item) {
 		it.ev = ev
 	}
 	h := e.handlerFor(ev)
-	r := &run{t: t, it: it, resp: &responder{ev: ev}}
+	reader, _ := e.store.(ValueReader)
+	r := &run{t: t, it: it, resp: &responder{ev: ev, reader: reader}}
 	if e.silenced(ev) {
 		Entered(r.resp, consentHandler)
 		h = nil
+	} else {
+		h = e.attend(r, h)
 	}
 	if h == nil {
 		e.finished(r, nil)
@@ -306,14 +309,14 @@ func (e *Engine) release(t *talk, it *item) {
 // runEarly runs a pure chain before its append. It returns nil flights and leaves the
 // outcome empty when the chain fails, so that the event goes the ordinary way.
 func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
-	resp := &responder{ev: ap.Event}
+	resp := &responder{ev: ap.Event, early: true}
 	began := time.Now()
 	if err := protect(e.work, h, resp, ap.Event); err != nil {
 		return nil
 	}
 	e.cfg.Metrics.of(ap.Event.Context).handler.Observe(time.Since(began).Seconds())
 	d := resp.seal()
-	if d.misuse != nil {
+	if d.misuse != nil || d.late {
 		return nil
 	}
 	ap.Outcome, ap.Early = &Outcome{Fate: FateDone, Handler: d.by}, true
@@ -323,6 +326,7 @@ func (e *Engine) runEarly(h Handler, ap *Append) []*flight {
 // decided takes over what a chain decided.
 func (e *Engine) decided(ev *Event, d decision, o *Outcome) []*flight {
 	sends := d.sends
+	o.Values = e.decidedValues(ev, d.values)
 	if len(d.consents) > 0 {
 		sends = append(sends, e.decidedConsent(ev, d.consents, o)...)
 	}

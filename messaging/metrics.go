@@ -38,6 +38,9 @@ type Metrics struct {
 	stopLatency   prometheus.Histogram
 	lateStops     prometheus.Counter
 
+	paused         prometheus.Gauge
+	pausedMessages prometheus.Counter
+
 	mu    sync.RWMutex
 	known map[string]*contextMetrics
 }
@@ -160,6 +163,10 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 			Help: "Age of the oldest send that waits to leave.",
 		}, []string{"priority"}),
 		known:  map[string]*contextMetrics{},
+		paused: prometheus.NewGauge(prometheus.GaugeOpts{Namespace: ns, Name: "conversations_paused", Help: "Conversations that a person has taken over."}),
+
+		pausedMessages: counter("paused_messages_total", "Messages for which no chain ran, since a person had taken over their conversation."),
+
 		resent: counter("doubts_resent_total", "Doubts that the policy ended by sending again."),
 
 		redelivered: counter("redeliveries_total", "Sends queued again after a delivery that failed for a reason that may pass."),
@@ -167,7 +174,7 @@ func NewMetrics(reg prometheus.Registerer) *Metrics {
 	if reg != nil {
 		reg.MustRegister(m.inbound, m.duplicates, m.dropped, m.lag, m.commit, m.batchRows, m.ack, m.handler,
 			m.handlerErrors, m.panics, m.sends, m.states, m.delivery, m.suppressed, m.dead, m.resent, m.redelivered, m.segments, m.oldest,
-			m.consent, m.reviews, m.stopLatency, m.lateStops)
+			m.consent, m.reviews, m.stopLatency, m.lateStops, m.paused, m.pausedMessages)
 	}
 	return m
 }

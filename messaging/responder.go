@@ -27,8 +27,14 @@ type responder struct {
 	sends    []Send
 	consents []*ConsentChange
 	err      error
+	values   []*ValueChange
 	by       string // the handler that was entered last, and so the one that decided
 	sealed   bool
+
+	reader ValueReader       // of the session
+	stored map[string]string // the session, once it was read
+	early  bool              // a run before the event's append
+	late   bool              // it needs more than an early run can give
 }
 
 // Entered tells the journal that the handler of this name has the event now. A chain calls
@@ -85,8 +91,10 @@ func (r *responder) change(v ConsentVerb, why string) {
 type decision struct {
 	sends    []Send
 	consents []*ConsentChange
+	values   []*ValueChange
 	by       string // which handler
 	misuse   error
+	late     bool // it cannot be decided before the event's turn
 }
 
 // seal ends the run and gives what it decided.
@@ -94,5 +102,5 @@ func (r *responder) seal() decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
-	return decision{r.sends, r.consents, r.by, r.err}
+	return decision{r.sends, r.consents, r.values, r.by, r.err, r.late}
 }

@@ -34,7 +34,7 @@ func (e *Engine) spillIfFull() {
 func (e *Engine) pageIn() {
 	s := &e.spill
 	wanted := s.on || e.traits.Shared && s.dirty
-	if !wanted || !e.standing.loaded || s.loading || !s.sendsLoaded || e.held > e.cfg.MaxHeld/2 || len(s.paged) > spillPage/2 || e.draining {
+	if !wanted || !e.standing.loaded || !e.marks.loaded || s.loading || !s.sendsLoaded || e.held > e.cfg.MaxHeld/2 || len(s.paged) > spillPage/2 || e.draining {
 		return
 	}
 	s.loading, s.dirty = true, false

@@ -27,6 +27,8 @@ type EngineStatus struct {
 	SendsUnanswered int
 	InDoubt         int
 
+	Paused int // conversations that a person has taken over
+
 	OptedOut int // numbers, each counted in every scope in which it opted out
 	InReview int // numbers about whose consent a person has to decide
 
@@ -61,6 +63,7 @@ func (e *Engine) refresh() {
 		SendsQueued:     e.out.live - e.out.unanswered - e.out.doubting,
 		SendsUnanswered: e.out.unanswered,
 		InDoubt:         e.out.doubting + e.out.forgotten,
+		Paused:          e.marks.paused,
 		OptedOut:        e.standing.out,
 		InReview:        e.standing.reviews,
 		Received:        c.received, Duplicates: c.duplicates,
@@ -75,6 +78,8 @@ func (e *Engine) refresh() {
 	e.debug = e.cfg.Logger.Enabled(background, slog.LevelDebug)
 	e.cfg.Metrics.waiting(e.oldestWaiting(), e.now)
 	e.cfg.Metrics.reviews.Set(float64(e.standing.reviews))
+	e.marks.sweep(e.now)
+	e.cfg.Metrics.paused.Set(float64(e.marks.paused))
 }
 
 // oldestWaiting finds, by priority, since when the oldest send waits to leave.

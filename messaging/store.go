@@ -107,8 +107,8 @@ type Append struct {
 	Outcome *Outcome
 	// Early says that the Outcome, a final one, is what a chain decided in advance, in the
 	// belief that nothing of the conversation comes before it. A shared store lets it stand
-	// only if the caller owns the conversation and nothing of it waits in the store;
-	// otherwise it journals the event unfinished, as if it had no Outcome, and sets Unheld.
+	// only if the caller owns the conversation, nothing of it waits in the store, and it has
+	// no value in BucketQuestions or BucketPauses; otherwise it journals the event unfinished, as if it had no Outcome, and sets Unheld.
 	Early bool
 	// Consents are what the event says about consent by itself, before any handler. They are
 	// applied first, if the event is fresh; the Outcome's sends are inserted only if one of

@@ -19,6 +19,7 @@ type model struct {
 	attempts []*modelAttempt
 	early    []*messaging.Event // states without a send yet
 	ledger   []messaging.ConsentEntry
+	values   modelValues
 	batch    *messaging.Batch // being applied
 }
 
@@ -30,6 +31,8 @@ type share interface {
 	// place journals an unfinished event, of which unheld says whether its writer has no
 	// room for it, and says whether the writer does not hold it.
 	place(e *modelEvent, unheld bool) bool
+	// isWrong reports whether the store is wrong in this way.
+	isWrong(way string) bool
 	// overrule gives the ledger's word on a send that is about to leave; zero if it may.
 	overrule(s *messaging.Send) messaging.Verdict
 	// cross adds to a change the attempts of others that it crosses.
@@ -82,17 +85,14 @@ func (m *model) apply(b *messaging.Batch) {
 		m.append(a)
 	}
 	m.changeAll(b.Consents)
+	m.values.changeAll(b.Values, b.Now)
 	for _, s := range b.Settles {
 		e := m.event(s.Event.ID)
 		s.Lost = e == nil || e.finished
 		m.conclude(e, s.Lost, s.Outcome, true)
 	}
 	for _, q := range b.Enqueues {
-		q.Existing = nil
-		if x := m.insert(q.Outgoing); x != nil {
-			found := x.Send
-			q.Existing = &found
-		}
+		m.enqueue(q)
 	}
 	for _, c := range b.Claims {
 		m.claim(c)
@@ -103,6 +103,22 @@ func (m *model) apply(b *messaging.Batch) {
 	for _, v := range b.Revives {
 		m.revive(v)
 	}
+}
+
+// enqueue inserts a send with the values that come with it, or neither.
+func (m *model) enqueue(q *messaging.Enqueue) {
+	q.Existing, q.Conflict, q.Outgoing.Inserted = nil, false, false
+	notApplied(q.Values)
+	taken := slices.ContainsFunc(m.sends, func(s *modelSend) bool { return s.Key == q.Outgoing.Key && s.Key != "" })
+	if q.Conflict = !taken && !m.values.hold(q.Values, m.batch.Now); q.Conflict {
+		return
+	}
+	if x := m.insert(q.Outgoing); x != nil {
+		found := x.Send
+		q.Existing = &found
+		return
+	}
+	m.values.changeAll(q.Values, m.batch.Now)
 }
 
 // revive makes a dead letter live again, or lets it go.
@@ -191,9 +207,10 @@ func (m *model) append(a *messaging.Append) {
 	o := a.Outcome
 	if m.share != nil { // else the Seq is that of the store it is compared with
 		a.Event.Seq = int64(len(m.events))
-		if a.Early && e.finished && m.share.place(e, false) {
+		marked := m.values.marked(a.Event.Conversation(), m.batch.Now) && !m.share.isWrong("marks are not looked at")
+		if a.Early && e.finished && (m.share.place(e, false) || marked) {
 			m.conclude(nil, true, o, true)
-			o, e.finished = nil, false
+			o, e.finished, a.Unheld = nil, false, a.Unheld || marked
 		}
 		if !e.finished {
 			a.Unheld = m.share.place(e, a.Unheld)
@@ -212,6 +229,7 @@ func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome, wanted 
 		out.Inserted = false
 	}
 	unchanged(o.Consents)
+	notApplied(o.Values)
 	if late {
 		return
 	}
@@ -223,6 +241,7 @@ func (m *model) conclude(e *modelEvent, late bool, o *messaging.Outcome, wanted 
 		return
 	}
 	m.changeAll(o.Consents)
+	m.values.changeAll(o.Values, m.batch.Now)
 	if wanted {
 		for _, out := range o.Sends {
 			m.insert(out)

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/signpost-sms/signpost/messaging"
 )
@@ -17,6 +18,9 @@ type Recorder struct {
 	replies []string
 	sends   []messaging.Send
 	changes []Change
+	asked   []Asked
+	pauses  []time.Time
+	session map[string]remembered
 	err     error
 	sealed  bool
 }
@@ -109,6 +113,11 @@ func Run(h messaging.Handler, ev *messaging.Event) (*Recorder, error) {
 // RunContext is Run with a context for the handler.
 func RunContext(ctx context.Context, h messaging.Handler, ev *messaging.Event) (*Recorder, error) {
 	r := &Recorder{}
+	return r, run(ctx, h, r, ev)
+}
+
+// run gives an event to a handler and seals the recorder.
+func run(ctx context.Context, h messaging.Handler, r *Recorder, ev *messaging.Event) error {
 	err := protect(ctx, h, r, ev)
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,9 +126,9 @@ func RunContext(ctx context.Context, h messaging.Handler, ev *messaging.Event) (
 		err = messaging.Drop(r.err)
 	}
 	if err != nil {
-		r.replies, r.sends, r.changes = nil, nil, nil
+		r.replies, r.sends, r.changes, r.asked, r.pauses, r.session = nil, nil, nil, nil, nil, nil
 	}
-	return r, err
+	return err
 }
 
 func protect(ctx context.Context, h messaging.Handler, r *Recorder, ev *messaging.Event) (err error) {

@@ -68,6 +68,16 @@ func (s *sharedStore) Prune(context.Context, time.Time) (int64, error) { return 
 
 func (d *sharedData) is(wrong string) bool { return d.wrong == wrong }
 
+// isWrong implements share.
+func (d *sharedData) isWrong(way string) bool { return d.is(way) }
+
+// Values implements messaging.ValueReader.
+func (d *sharedData) Values(_ context.Context, q messaging.ValueQuery) ([]messaging.Value, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.model.values.read(q), nil
+}
+
 // alive reports whether an instance was neither declared dead nor has left.
 func (d *sharedData) alive(owner uuid.UUID) bool { _, ok := d.instances[owner]; return ok }
 
@@ -258,7 +268,7 @@ func (d *sharedData) tell(owner uuid.UUID) {
 
 // snapshot copies a batch with its results.
 func snapshot(b *messaging.Batch) *messaging.Batch {
-	c := &messaging.Batch{Consents: snapshotConsents(b.Consents)}
+	c := &messaging.Batch{Consents: snapshotConsents(b.Consents), Values: snapshotValues(b.Values)}
 	for _, a := range b.Appends {
 		n := *a
 		ev := *a.Event
@@ -272,7 +282,9 @@ func snapshot(b *messaging.Batch) *messaging.Batch {
 		c.Settles = append(c.Settles, &n)
 	}
 	for _, q := range b.Enqueues {
-		c.Enqueues = append(c.Enqueues, &messaging.Enqueue{Outgoing: copied(q.Outgoing), Existing: copied(q.Existing)})
+		c.Enqueues = append(c.Enqueues, &messaging.Enqueue{
+			Outgoing: copied(q.Outgoing), Values: snapshotValues(q.Values), Existing: copied(q.Existing), Conflict: q.Conflict,
+		})
 	}
 	for _, x := range b.Claims {
 		c.Claims = append(c.Claims, copied(x))
@@ -304,7 +316,7 @@ func snapshotOutcome(o *messaging.Outcome) *messaging.Outcome {
 		for _, out := range o.Sends {
 			sends = append(sends, copied(out))
 		}
-		o.Sends, o.Consents = sends, snapshotConsents(o.Consents)
+		o.Sends, o.Consents, o.Values = sends, snapshotConsents(o.Consents), snapshotValues(o.Values)
 	}
 	return o
 }
@@ -319,6 +331,7 @@ func snapshotConsents(cs []*messaging.ConsentChange) (all []*messaging.ConsentCh
 // restore fills in the results that a batch had.
 func restore(b, had *messaging.Batch) {
 	had = snapshot(had)
+	restoreValues(b, valueResults(had))
 	var changes []*messaging.ConsentChange
 	had.EachConsent(func(c *messaging.ConsentChange) { changes = append(changes, c) })
 	b.EachConsent(func(c *messaging.ConsentChange) {
@@ -605,6 +618,7 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"an idle conversation stays with its owner": "Owner/FinishedKeepsNothing",
 		"an append overtakes what waits":            "Owner/NothingOvertakesWhatWaits",
 		"an early outcome always stands":            "Owner/EarlyOutcomeNeedsTheConversation",
+		"marks are not looked at":                   "Owner/EarlyOutcomeNeedsNoMarks",
 		"everybody loads everything":                "Owner/ForeignSendsAreLeftToTheOwner",
 		"what is held is loaded too":                "Owner/FirstAppenderOwns",
 		"the newest is loaded first":                "Owner/NothingOvertakesWhatHasNoRoom",

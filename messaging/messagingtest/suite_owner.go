@@ -157,6 +157,38 @@ var ownerTests = []sharedTest{
 		b.is("no reply: Unheld", quiet.Unheld, true)
 		a.wantEvents(a.load(), quiet.Event)
 	}},
+	// What was decided in advance did not know of a question that another instance asked, nor
+	// of its pause.
+	{"EarlyOutcomeNeedsNoMarks", 2, func(ws []*world) {
+		a, b := ws[0], ws[1]
+		for _, bucket := range []string{messaging.BucketQuestions, messaging.BucketPauses} {
+			mark := &messaging.ValueChange{
+				Bucket: bucket, Key: messaging.Conversation{Ours: ours, Theirs: theirs}.Key(), Number: theirs, ExpiresAt: a.now.Add(time.Hour),
+			}
+			a.commit(mark)
+			out := b.claimed("decided in advance")
+			ap := &messaging.Append{Event: b.message("text"), Outcome: keeping(done(out), b.set("key", "x")), Early: true}
+			b.commit(ap)
+			b.is(bucket+": Unheld", ap.Unheld, true)
+			b.is(bucket+": Inserted", out.Inserted, false)
+			b.is(bucket+": Applied", ap.Outcome.Values[0].Applied, false)
+			b.wantEvents(b.load(), ap.Event)
+			b.commit(settle(ap.Event, done()), &messaging.ValueChange{Bucket: bucket, Key: mark.Key, Delete: true})
+			again := b.claimed("decided in advance again")
+			ap = &messaging.Append{Event: b.message("text"), Outcome: done(again), Early: true}
+			b.commit(ap)
+			b.is(bucket+" and then none: Inserted", again.Inserted, true)
+			b.commit(accepted(again, "SM "+bucket))
+		}
+		// One that has expired is none.
+		a.commit(&messaging.ValueChange{
+			Bucket: messaging.BucketPauses, Key: messaging.Conversation{Ours: ours, Theirs: theirs}.Key(), ExpiresAt: a.now.Add(time.Minute),
+		})
+		b.pass(time.Hour)
+		out := b.claimed("decided in advance")
+		b.commit(&messaging.Append{Event: b.message("text"), Outcome: done(out), Early: true})
+		b.is("after it expired: Inserted", out.Inserted, true)
+	}},
 	{"ConversationsAreApart", 2, func(ws []*world) {
 		a, b := ws[0], ws[1]
 		a.wantUnheld("the first", a.messageFrom(person(1), "a"), false)
