@@ -52,6 +52,7 @@ func (l *loader) lint() {
 		c.say(f, l.placeOf("brand"), "brand")
 	}
 	c.lintConsent()
+	c.lintTemplates()
 	for _, f := range lint.Hours(l.cfg.QuietHours.quiet()) {
 		key := "quiet_hours.windows"
 		if f.State != "" {
@@ -104,6 +105,9 @@ func (c *contentLinter) value(n *yaml.Node, name, key string, within lint.Role) 
 			c.value(item, name, fmt.Sprintf("%s[%d]", key, i), within)
 		}
 	case yaml.ScalarNode:
+		if _, named := c.loader.cfg.Templates[n.Value]; named && name == "template" {
+			return // it was judged where it stands
+		}
 		if role == lint.Reply && within != "" {
 			role = within
 		}

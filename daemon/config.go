@@ -23,20 +23,22 @@ import (
 // without a restart, and keep marks a text for which an empty environment variable is a
 // value rather than an unset one.
 type Config struct {
-	SignalWire SignalWireConfig         `yaml:"signalwire"`
-	Relay      RelayConfig              `yaml:"relay"`
-	Store      StoreURL                 `yaml:"store"`
-	HTTP       HTTPConfig               `yaml:"http"`
-	Log        LogConfig                `yaml:"log"`
-	Brand      string                   `yaml:"brand" reload:"yes" keep:"yes"` // named in consent and help texts
-	Contexts   map[string]ContextConfig `yaml:"contexts" reload:"yes"`         // by name: opaque, case-sensitive
-	Handling   HandlingConfig           `yaml:"handling"`
-	Sending    SendingConfig            `yaml:"sending"`
-	Consent    ConsentConfig            `yaml:"consent"`
-	QuietHours QuietHoursConfig         `yaml:"quiet_hours" reload:"yes"`
-	Media      MediaConfig              `yaml:"media"`
-	Retention  RetentionConfig          `yaml:"retention"`
-	Shutdown   ShutdownConfig           `yaml:"shutdown"`
+	SignalWire SignalWireConfig `yaml:"signalwire"`
+	Relay      RelayConfig      `yaml:"relay"`
+	Store      StoreURL         `yaml:"store"`
+	HTTP       HTTPConfig       `yaml:"http"`
+	Log        LogConfig        `yaml:"log"`
+	Brand      string           `yaml:"brand" reload:"yes" keep:"yes"` // named in consent and help texts
+	// Templates are texts by their names, for handlers and sends to refer to.
+	Templates  map[string]TemplateConfig `yaml:"templates" reload:"yes"`
+	Contexts   map[string]ContextConfig  `yaml:"contexts" reload:"yes"` // by name: opaque, case-sensitive
+	Handling   HandlingConfig            `yaml:"handling"`
+	Sending    SendingConfig             `yaml:"sending"`
+	Consent    ConsentConfig             `yaml:"consent"`
+	QuietHours QuietHoursConfig          `yaml:"quiet_hours" reload:"yes"`
+	Media      MediaConfig               `yaml:"media"`
+	Retention  RetentionConfig           `yaml:"retention"`
+	Shutdown   ShutdownConfig            `yaml:"shutdown"`
 	// DedupeFor is how far back a message that the platform delivers again is recognised.
 	DedupeFor time.Duration `yaml:"dedupe_for" range:"1h.."`
 

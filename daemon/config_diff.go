@@ -93,6 +93,10 @@ func (c *Config) values() *values {
 		full, public := show(v)
 		vs.add(value{k.path, full, public, k.reload})
 	}
+	for _, name := range slices.Sorted(maps.Keys(c.Templates)) {
+		text := fmt.Sprintf("%+v", c.Templates[name]) // maps print sorted
+		vs.add(value{"templates." + name, text, text, true})
+	}
 	for _, name := range c.ContextNames() {
 		ctx := c.Contexts[name]
 		for _, chain := range []struct {
@@ -233,10 +237,13 @@ func canonical(b *strings.Builder, n *yaml.Node) {
 func (c Config) String() string {
 	var b strings.Builder
 	for _, v := range c.values().list {
-		if strings.HasPrefix(v.key, "contexts.") {
+		if strings.HasPrefix(v.key, "contexts.") || strings.HasPrefix(v.key, "templates.") {
 			continue
 		}
 		fmt.Fprintf(&b, "%s: %s\n", v.key, v.public)
+	}
+	if len(c.Templates) > 0 {
+		fmt.Fprintf(&b, "templates: %s\n", strings.Join(slices.Sorted(maps.Keys(c.Templates)), ", "))
 	}
 	for _, name := range c.ContextNames() {
 		ctx := c.Contexts[name]

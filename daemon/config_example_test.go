@@ -85,7 +85,7 @@ func TestExampleListsEveryKeyWithItsDefault(t *testing.T) {
 		}
 	}
 	for _, list := range []string{
-		"contexts:", "    handlers:", "    states:", "  numbers: []", "  campaigns: []", "  caps:", "  countries: []", "  states: {}", "  allow: []",
+		"templates:", "contexts:", "    handlers:", "    states:", "  numbers: []", "  campaigns: []", "  caps:", "  countries: []", "  states: {}", "  allow: []",
 	} {
 		if !slices.Contains(strings.Split(string(text), "\n"), list) {
 			t.Errorf("the example does not show %q", strings.TrimSpace(list))
@@ -104,7 +104,7 @@ func TestExampleListsEveryKeyWithItsDefault(t *testing.T) {
 			t.Errorf("%s is marked [reload]: %v", k.path, marked)
 		}
 	}
-	for _, list := range []string{"contexts", "sending.numbers", "sending.campaigns", "sending.caps", "sending.countries", "quiet_hours.states"} {
+	for _, list := range []string{"templates", "contexts", "sending.numbers", "sending.campaigns", "sending.caps", "sending.countries", "quiet_hours.states"} {
 		if !marked(string(text), list) {
 			t.Errorf("%s is not marked [reload]", list)
 		}
@@ -141,6 +141,9 @@ func TestExamplesOfBuiltins(t *testing.T) {
 		if slices.Contains(reg.names(messaging.KindState), name) && !slices.Contains(reg.names(messaging.KindMessage), name) {
 			chain = "states"
 			text += "    states:\n"
+		}
+		if name == "template" {
+			text = "brand: Acme\ntemplates:\n  welcome: {text: \"Welcome to {{.shop}}.\"}\n" + text
 		}
 		text += "      - " + strings.ReplaceAll(example, "\n", "\n        ") + "\n"
 		if _, found := load(t, text); len(found) > 0 {

@@ -34,6 +34,7 @@ func (l *loader) validate() {
 	l.checkSending()
 	l.checkQuietHours()
 	l.checkMedia()
+	l.checkTemplates()
 	l.checkContexts()
 }
 

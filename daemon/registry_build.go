@@ -14,6 +14,7 @@ import (
 	"github.com/signpost-sms/signpost/contexts"
 	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 // HandlerConfig is one item of a chain: a handler by its name, with options.
@@ -243,6 +244,9 @@ func compose(chain []messaging.Middleware) messaging.Middleware {
 
 // explain reports the error of a handler about its options, at the key that it begins with.
 func (o *optionsReader) explain(err error) {
+	if errors.Is(err, texts.ErrBroken) {
+		return // it was reported where the template stands
+	}
 	text := err.Error()
 	p, key := o.item.Place, o.item.key+"."+o.item.Name
 	if o.node != nil && !isNull(o.node) {
@@ -289,7 +293,8 @@ func childAt(n *yaml.Node, key string) *yaml.Node {
 
 // context builds the chains of one context.
 func (b *builder) context(c *Config, name string, log *slog.Logger) (messages, states []messaging.Middleware) {
-	env := handlers.Env{Brand: c.Brand, Logger: log}
+	templates, _ := c.texts() // what is wrong with one was reported where it stands
+	env := handlers.Env{Brand: c.Brand, Logger: log, Templates: templates}
 	ctx := c.Contexts[name]
 	return b.chain(ctx.Handlers, messaging.KindMessage, env), b.chain(ctx.States, messaging.KindState, env)
 }

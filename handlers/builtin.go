@@ -4,6 +4,7 @@ import (
 	"log/slog"
 
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 // Builtin is a handler that a configuration can use by name.
@@ -56,6 +57,8 @@ type Env struct {
 	Where string
 	// Brand is the value of {{.Brand}}.
 	Brand string
+	// Templates are the named texts that handlers can answer with; nil for none.
+	Templates *texts.Set
 	// Logger is where log and on_state write; nil means slog.Default.
 	Logger *slog.Logger
 
@@ -100,6 +103,12 @@ func Builtins() map[string]Builtin {
 			Example: `reply: "You said: {{.Body}}"`,
 			Kind:    messaging.KindMessage,
 			New:     func() Options { return new(ReplyOptions) },
+		},
+		"template": {
+			Doc:     "Answers every message that reaches it with one of the texts under templates.",
+			Example: "template: {name: welcome, locale: es, variables: {shop: \"{{.Context}}\"}}",
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(TemplateOptions) },
 		},
 		"ignore": {
 			Doc:     "Completes every event that reaches it without an answer.",

@@ -50,7 +50,7 @@ func decode(item string, env handlers.Env) (messaging.Middleware, handlers.Optio
 func TestBuiltinExamplesWork(t *testing.T) {
 	t.Parallel()
 	for name, b := range handlers.Builtins() {
-		mw, o, err := decode(b.Example, handlers.Env{})
+		mw, o, err := decode(b.Example, handlers.Env{Templates: templates(t)})
 		if err != nil {
 			t.Errorf("%s: example %q: %v", name, b.Example, err)
 			continue

@@ -8,7 +8,7 @@
 //	r.Use(handlers.Keyword("HOURS", handlers.Reply("We're open Mon-Fri 9am-5pm")))
 //	r.OnMessage(handlers.Reply("You said: {{.Body}}"))
 //
-// Keyword, Reply and Ignore are pure (see [messaging.Instant]): a chain made of nothing
+// Keyword, Reply, ReplyTemplate and Ignore are pure (see [messaging.Instant]): a chain made of nothing
 // else runs while its event is still being written. Recover and Timeout keep that property,
 // Log keeps it while it has nothing to write.
 //

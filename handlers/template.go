@@ -3,8 +3,6 @@ package handlers
 import (
 	"errors"
 	"fmt"
-	"io"
-	"regexp"
 	"strings"
 	"text/template"
 	"text/template/parse"
@@ -13,6 +11,7 @@ import (
 
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/sms"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 // MaxReply is how many characters a reply may have: what the platform takes in one message,
@@ -88,36 +87,6 @@ func (d *Data) plain(f field) string {
 	return ""
 }
 
-var funcs = template.FuncMap{
-	"upper": strings.ToUpper,
-	"lower": strings.ToLower,
-	"trim":  strings.TrimSpace,
-	"default": func(fallback, s string) string {
-		if s == "" {
-			return fallback
-		}
-		return s
-	},
-	"firstword": func(s string) string {
-		for word := range strings.FieldsSeq(s) {
-			return word
-		}
-		return ""
-	},
-	"truncate": func(n int, s string) (string, error) {
-		if n < 0 {
-			return "", errors.New("truncate takes a length of 0 or more")
-		}
-		for i := range s {
-			if n == 0 {
-				return s[:i], nil
-			}
-			n--
-		}
-		return s, nil
-	},
-}
-
 // ParseTemplate reads the text of a reply and runs it against sample messages, one of them
 // bare (neither text nor media), so that a mistake is found now and not when somebody
 // writes. The error names env.Where.
@@ -149,20 +118,19 @@ func parseTemplate(text string, env Env) (*Template, error) {
 		}
 		return t, nil
 	}
-	full, err := template.New("reply").Option("missingkey=error").Funcs(funcs).Parse(text)
+	full, err := template.New("reply").Option("missingkey=error").Funcs(texts.Funcs()).Parse(text)
 	if err != nil {
-		place, reason := templateFault(err)
+		place, reason := texts.Fault(err)
 		return nil, fmt.Errorf("the template does not parse, %s: %s", place, reason)
 	}
 	t.full = full
 	t.segments = segmentsOf(full)
 	for _, sample := range samples(env) {
-		var out strings.Builder
-		if err := full.Execute(&limited{w: &out, left: MaxReply}, sample.data); err != nil {
-			if errors.Is(err, errTooLong) {
+		if _, err := texts.Execute(full, sample.data, MaxReply); err != nil {
+			if errors.Is(err, texts.ErrTooLong) {
 				return nil, errTooLong
 			}
-			place, reason := templateFault(err)
+			place, reason := texts.Fault(err)
 			return nil, fmt.Errorf("the template fails for %s, %s: %s: guard it with {{if}} or {{with}}, or correct it", sample.name, place, reason)
 		}
 	}
@@ -206,18 +174,17 @@ func (t *Template) join(d *Data) (string, error) {
 
 // run fills in any template.
 func (t *Template) run(d *Data) (string, error) {
-	var out strings.Builder
-	switch err := t.full.Execute(&limited{w: &out, left: MaxReply}, d); {
-	case errors.Is(err, errTooLong):
+	switch text, err := texts.Execute(t.full, d, MaxReply); {
+	case errors.Is(err, texts.ErrTooLong):
 		// The template was stopped there: how much more it would have written is unknown.
-		text := strings.ToValidUTF8(out.String(), "\uFFFD")
 		return t.cut(text, utf8.RuneCountInString(text)), nil
 	case err != nil:
 		// The reason may quote a value, that is, what somebody texted. The place is enough.
-		place, _ := templateFault(err)
+		place, _ := texts.Fault(err)
 		return "", messaging.Drop(fmt.Errorf("%s: the template fails for this message, %s: guard it with {{if}}, or make it work for any text", t.where, place))
+	default:
+		return text, nil
 	}
-	return strings.ToValidUTF8(out.String(), "\uFFFD"), nil // slice may have cut a character
 }
 
 // Static reports whether the template has no actions: every output is the same.
@@ -230,24 +197,6 @@ func (t *Template) cut(text string, atLeast int) string {
 	t.env.logger().Warn("a reply is longer than the platform takes and was cut; shorten its template, for instance with {{truncate 100 .Body}}",
 		"component", "handlers", "template", t.where, "characters_at_least", atLeast, "limit", MaxReply)
 	return text
-}
-
-// location is how text/template begins its errors.
-var location = regexp.MustCompile(`^template: reply:(\d+)(?::\d+)?: (?:executing "[^"]*" (at <.*?>): )?`)
-
-// templateFault splits an error of text/template into the place, which is the template's
-// own text, and the reason.
-func templateFault(err error) (place, reason string) {
-	text := err.Error()
-	m := location.FindStringSubmatch(text)
-	if m == nil {
-		return "line 1", text
-	}
-	place = "line " + m[1]
-	if m[2] != "" {
-		place += " " + m[2]
-	}
-	return place, text[len(m[0]):]
 }
 
 // segmentsOf compiles a template of texts and plain fields; nil for any other.
@@ -323,24 +272,3 @@ func samples(env Env) []sample {
 }
 
 var errTooLong = fmt.Errorf("the reply has more than the %d characters that the platform takes: shorten the template, for instance with {{truncate 100 .Body}}", MaxReply)
-
-// limited lets a number of characters pass. The write that exceeds it still passes and then
-// fails, which stops the template.
-type limited struct {
-	w    io.Writer
-	left int
-}
-
-func (l *limited) Write(p []byte) (int, error) {
-	// The bytes that begin a character, so that one that is split between writes counts once.
-	for _, b := range p {
-		if utf8.RuneStart(b) {
-			l.left--
-		}
-	}
-	n, err := l.w.Write(p)
-	if err == nil && l.left < 0 {
-		err = errTooLong
-	}
-	return n, err
-}

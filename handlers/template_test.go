@@ -8,6 +8,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 func testData(body string) *Data {
@@ -179,7 +180,7 @@ func FuzzTemplate(f *testing.F) {
 			}
 			return
 		}
-		full, err := template.New("reply").Option("missingkey=error").Funcs(funcs).Parse(text)
+		full, err := template.New("reply").Option("missingkey=error").Funcs(texts.Funcs()).Parse(text)
 		if err != nil {
 			t.Fatalf("%q: accepted, but text/template says %v", text, err)
 		}

@@ -14,6 +14,7 @@ import (
 	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/messagingtest"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 const sender, ours messaging.Number = "+12025550123", "+12025550100"
@@ -95,6 +96,20 @@ func (j *journal) records(t *testing.T) []map[string]any {
 		all = append(all, r)
 	}
 	return all
+}
+
+// templates are those that the examples use.
+func templates(t *testing.T) *texts.Set {
+	t.Helper()
+	set, problems := texts.NewSet("Acme", map[string]texts.Definition{
+		"welcome": {Text: "Welcome to {{.shop}}.", Locales: map[string]string{"es": "Bienvenido a {{.shop}}."}},
+		"hours":   {Text: "We're open Mon-Fri 9am-5pm.", Brand: texts.BrandOff},
+		"echo":    {Text: "You said {{.Body}} in {{.Context}}", Brand: texts.BrandOff, MaxSegments: 1},
+	})
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	return set
 }
 
 // panicOf is what f panics with.
