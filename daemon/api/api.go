@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -20,13 +21,20 @@ type Engine interface {
 	Cancel(ctx context.Context, send uuid.UUID) error
 	Resolve(ctx context.Context, send uuid.UUID, r messaging.Resolution) error
 	SetConsent(ctx context.Context, changes ...*messaging.ConsentChange) error
+	EnqueueAll(ctx context.Context, sends []messaging.Send, with func(*messaging.Send) []*messaging.ValueChange) ([]messaging.Enqueued, error)
 }
 
 // Config is what an API is made of.
 type Config struct {
-	Store  messaging.Store // required; what it can do beyond the contract is found out
-	Engine Engine          // required
-	Doubts Doubts
+	Store   messaging.Store // required; what it can do beyond the contract is found out
+	Engine  Engine          // required
+	Doubts  Doubts
+	Sending Sending
+	// Writable says why nothing can be journaled at the moment; nil: it always can.
+	Writable func() error
+	// Bookmark makes the value in which is kept what a send's callback has been told; nil:
+	// callbacks are not told.
+	Bookmark func(*messaging.Send) *messaging.ValueChange
 	// Metrics counts requests; nil: nobody does.
 	Metrics *Metrics
 	// Draining reports that the daemon is stopping: nothing is changed any more. Nil: never.
@@ -40,6 +48,7 @@ type API struct {
 	// still succeeds in the end.
 	patience time.Duration
 	schemas  *schemas
+	claims   claims
 }
 
 // New makes an API. It does nothing until it is registered.
@@ -56,7 +65,7 @@ func New(cfg Config) *API {
 // Register adds every path of the API to a mux, and the description of them all. It is called
 // once.
 func (a *API) Register(mux *http.ServeMux) {
-	routes := a.routes()
+	routes := a.all()
 	doc := a.schemas.document(routes)
 	for _, r := range routes {
 		mux.Handle(r.method+" "+r.path, a.answer(r))
@@ -67,6 +76,9 @@ func (a *API) Register(mux *http.ServeMux) {
 // answer makes a handler that returns what is wrong one that says it.
 func (a *API) answer(route route) http.Handler {
 	say := func(w http.ResponseWriter, err error) { a.problem(err).Write(w) }
+	if strings.HasPrefix(route.path, platformPath) {
+		say = a.sayPlatform
+	}
 	return a.cfg.Metrics.count(route.method+" "+route.path, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if route.changes() && !route.even && a.cfg.Draining() {
 			say(w, errDraining())
@@ -92,6 +104,8 @@ func (a *API) problem(err error) *Problem {
 		return Unknown.Problem("the journal holds nothing under this id, or not any more", "look for it with GET /v1/messages or \"signpost messages\"")
 	case errors.Is(err, messaging.ErrTooLate):
 		return TooLate.Problem("it has gone on meanwhile, so that there is nothing left to change", "see what became of it with \"signpost explain\"")
+	case errors.Is(err, messaging.ErrKeyUsed):
+		return Conflict.Problem("the key was used for a send that the journal holds no more", "use a new one for each message")
 	case errors.Is(err, messaging.ErrNotHere):
 		return Elsewhere.Problem("another instance holds the conversation", "ask each of the others")
 	case a.cfg.Draining():
@@ -104,14 +118,26 @@ func (a *API) problem(err error) *Problem {
 	return Failed.Problem(err.Error(), "")
 }
 
+// sayPlatform says an error in the platform's way.
+func (a *API) sayPlatform(w http.ResponseWriter, err error) {
+	if all := platformErrors(err); len(all) > 0 {
+		writePlatform(w, all...)
+		return
+	}
+	writePlatform(w, platformErrorOf(a.problem(err)))
+}
+
 // write answers with JSON.
-func write(w http.ResponseWriter, v any) error {
+func write(w http.ResponseWriter, v any) error { return writeStatus(w, http.StatusOK, v) }
+
+func writeStatus(w http.ResponseWriter, status int, v any) error {
 	body, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the answer: %w", err)
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(status)
 	_, _ = w.Write(append(body, '\n')) // who hung up wants no answer
 	return nil
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,10 +12,11 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/signpost-sms/signpost/messaging"
@@ -32,12 +34,15 @@ var start = time.Date(2026, 11, 24, 3, 0, 0, 0, time.UTC)
 // operator is an engine that notes what it is told, and answers with an error if there is one.
 type operator struct {
 	store messaging.Store
+	mu    sync.Mutex
 	told  []string
 	err   map[string]error
 }
 
 func (o *operator) tell(format string, args ...any) error {
 	said := fmt.Sprintf(format, args...)
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	o.told = append(o.told, said)
 	if err, ok := o.err[said]; ok {
 		return err
@@ -64,6 +69,30 @@ func (o *operator) SetConsent(ctx context.Context, cs ...*messaging.ConsentChang
 	return o.store.Commit(ctx, &messaging.Batch{ID: newID(), Owner: newID(), Now: start, Consents: cs})
 }
 
+// EnqueueAll journals sends as an engine would that has no session: all of them wait.
+func (o *operator) EnqueueAll(ctx context.Context, sends []messaging.Send, with func(*messaging.Send) []*messaging.ValueChange) (all []messaging.Enqueued, err error) {
+	for _, s := range sends {
+		if err := o.tell("enqueue %s", s.Body); err != nil {
+			return nil, err
+		}
+		s.CreatedAt = start
+		s.Key = cmp.Or(s.Key, s.ID.String())
+		s.Priority = cmp.Or(s.Priority, s.Category.Priority())
+		q := &messaging.Enqueue{Outgoing: &messaging.Outgoing{Send: s, Status: messaging.StatusQueued}}
+		if with != nil {
+			q.Values = with(&s)
+		}
+		if err := o.store.Commit(ctx, &messaging.Batch{ID: newID(), Owner: newID(), Now: start, Enqueues: []*messaging.Enqueue{q}}); err != nil {
+			return nil, err
+		}
+		if q.Existing != nil {
+			s = *q.Existing
+		}
+		all = append(all, messaging.Enqueued{Send: s, Fresh: q.Outgoing.Inserted, Status: messaging.StatusQueued})
+	}
+	return all, nil
+}
+
 // desk is an API over a store.
 type desk struct {
 	t      *testing.T
@@ -71,14 +100,44 @@ type desk struct {
 	engine *operator
 	mux    *http.ServeMux
 	drains bool
+	down   error // why nothing can be journaled
+	recent *Recent
+	claims forwarded
+}
+
+// forwarded is a Forwards to which one pair belongs, with a key that counts.
+type forwarded struct {
+	pair  messaging.Conversation
+	event string
+	n     int
+}
+
+func (f *forwarded) Claim(from, to messaging.Number, _ string) (string, string, bool) {
+	if f.event == "" || f.pair != (messaging.Conversation{Ours: from, Theirs: to}) {
+		return "", "", false
+	}
+	f.n++
+	return f.event, fmt.Sprintf("%s~%d", f.event, f.n), true
 }
 
 func newDesk(t *testing.T, store messaging.Store) *desk {
 	t.Helper()
-	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux()}
+	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux(), recent: NewRecent(time.Hour)}
+	hour := func() time.Duration { return time.Hour }
 	New(Config{
 		Store: store, Engine: d.engine, Draining: func() bool { return d.drains },
-		Doubts: Doubts{Log: true, Wait: time.Minute, Settle: 5 * time.Minute, Release: 10 * time.Minute, Then: "hold"},
+		Doubts:   Doubts{Log: true, Wait: time.Minute, Settle: 5 * time.Minute, Release: 10 * time.Minute, Then: "hold"},
+		Writable: func() error { return d.down },
+		Sending: Sending{
+			Project: "project", Contexts: func() []string { return []string{"sales", "support"} }, Recent: d.recent,
+			ReplyWindow: hour, ReplyExpires: hour, Forwards: &d.claims,
+			Callback: func(url string) error {
+				if !strings.HasPrefix(url, "http://127.0.0.1") {
+					return errors.New("it is not allowed")
+				}
+				return nil
+			},
+		},
 	}).Register(d.mux)
 	return d
 }
@@ -211,7 +270,7 @@ func TestPages(t *testing.T) {
 				t.Fatalf("limit %d: a page of %d with more behind it", limit, len(p.Messages))
 			}
 		}
-		if diff := cmp.Diff(backwards, got); diff != "" {
+		if diff := gocmp.Diff(backwards, got); diff != "" {
 			t.Errorf("limit %d, backwards (-want +got):\n%s", limit, diff)
 		}
 		// And forwards again, from the oldest on.
@@ -228,7 +287,7 @@ func TestPages(t *testing.T) {
 		}
 		// The cursor stands for the oldest row of each direction, and what follows is newer.
 		newer := slices.DeleteFunc(slices.Clone(want), func(b string) bool { return b == "text 0" || b == "text 2" })
-		if diff := cmp.Diff(newer, got); diff != "" {
+		if diff := gocmp.Diff(newer, got); diff != "" {
 			t.Errorf("limit %d, forwards (-want +got):\n%s", limit, diff)
 		}
 	}
@@ -246,7 +305,7 @@ func TestFollowing(t *testing.T) {
 	next := func(query string, want ...string) {
 		t.Helper()
 		p := get[Page](d, "/v1/messages?after="+at+query)
-		if diff := cmp.Diff(want, bodies(p)); diff != "" {
+		if diff := gocmp.Diff(want, bodies(p)); diff != "" {
 			t.Errorf("after %s (-want +got):\n%s", at, diff)
 		}
 		if p.Newest != "" {
@@ -311,7 +370,7 @@ func TestSearchParameters(t *testing.T) {
 		"?until=2026-11-24T03:00:00Z":         nil,
 		"?direction=out&status=sending&text=": nil,
 	} {
-		if diff := cmp.Diff(want, bodies(get[Page](d, "/v1/messages"+query))); diff != "" {
+		if diff := gocmp.Diff(want, bodies(get[Page](d, "/v1/messages"+query))); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", query, diff)
 		}
 	}
@@ -388,7 +447,7 @@ func TestLives(t *testing.T) {
 		}},
 	}
 	for _, id := range []string{ev.ID, out.ID.String(), out.Attempt.ID.String(), out.Attempt.Tag(), "SM%2F1", ev.ID + "%230"} {
-		if diff := cmp.Diff(want, get[Life](d, "/v1/messages/"+id)); diff != "" {
+		if diff := gocmp.Diff(want, get[Life](d, "/v1/messages/"+id)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", id, diff)
 		}
 	}
@@ -411,11 +470,11 @@ func TestDoubtSaysHowItEnds(t *testing.T) {
 	d.doubtful(start)
 	got := get[Page](d, "/v1/doubts").Messages[0].Doubt
 	want := &Doubt{Since: start, AskLogAt: start.Add(time.Minute), SettleAt: start.Add(5 * time.Minute), Then: "hold", ReleaseAt: start.Add(10 * time.Minute)}
-	if diff := cmp.Diff(want, got); diff != "" {
+	if diff := gocmp.Diff(want, got); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	got = Doubts{Wait: time.Minute, Settle: 5 * time.Minute, Release: time.Hour, Then: "resend"}.of(start)
-	if diff := cmp.Diff(&Doubt{Since: start, SettleAt: start.Add(time.Minute), Then: "resend"}, got); diff != "" {
+	if diff := gocmp.Diff(&Doubt{Since: start, SettleAt: start.Add(time.Minute), Then: "resend"}, got); diff != "" {
 		t.Errorf("without a log, to be sent again (-want +got):\n%s", diff)
 	}
 }
@@ -566,10 +625,10 @@ func TestReplayOfAContext(t *testing.T) {
 		d.receive(start, "sales", "other", dead("broken"))
 	}
 	w := d.ask("POST", "/v1/deadletters/replay", `{"context":"support"}`)
-	if diff := cmp.Diff(Progress{Done: 5, Total: 6, Result: "replayed", Skipped: []string{gone.ID}}, last(t, w)); diff != "" {
+	if diff := gocmp.Diff(Progress{Done: 5, Total: 6, Result: "replayed", Skipped: []string{gone.ID}}, last(t, w)); diff != "" {
 		t.Errorf("the last line (-want +got):\n%s", diff)
 	}
-	if diff := cmp.Diff(want, d.engine.told); diff != "" {
+	if diff := gocmp.Diff(want, d.engine.told); diff != "" {
 		t.Errorf("the engine was told (-want +got):\n%s", diff)
 	}
 	// One that somebody else took is skipped; what would fail all of them ends it.
@@ -626,7 +685,7 @@ func TestBackups(t *testing.T) {
 		return nil
 	}})
 	p := last(t, d.ask("POST", "/v1/backup", `{"path":"`+new+`"}`))
-	if diff := cmp.Diff(Progress{Done: 3, Total: 3, Result: new}, p); diff != "" || !slices.Equal(asked, []string{new}) {
+	if diff := gocmp.Diff(Progress{Done: 3, Total: 3, Result: new}, p); diff != "" || !slices.Equal(asked, []string{new}) {
 		t.Errorf("asked %q; the last line (-want +got):\n%s", asked, diff)
 	}
 	asked = nil
@@ -719,6 +778,13 @@ func TestDocumented(t *testing.T) {
 		Changed{},
 		ChangesDone{},
 		LedgerWhole{},
+		PlatformSend{},
+		PlatformMessage{},
+		PlatformErrors{},
+		PlatformError{},
+		PlatformEntry{},
+		PlatformLog{},
+		PlatformLinks{},
 	} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {

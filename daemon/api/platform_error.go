@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 )
 
@@ -32,6 +33,21 @@ func platformFault(attribute, code, message string) *PlatformError {
 	return &PlatformError{
 		Type: "validation_error", Code: code, Message: message, Attribute: &attribute, URL: problemType + "platform", status: http.StatusUnprocessableEntity,
 	}
+}
+
+// platformErrors are the platform's errors in an error, in their order.
+func platformErrors(err error) (all []*PlatformError) {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			all = append(all, platformErrors(e)...)
+		}
+		return all
+	}
+	var one *PlatformError
+	if errors.As(err, &one) {
+		return []*PlatformError{one}
+	}
+	return nil
 }
 
 // platformErrorOf says a problem in the platform's way.

@@ -25,7 +25,7 @@ func TestDescriptionIsWhole(t *testing.T) {
 		t.Errorf("it says that it is OpenAPI %q", doc.OpenAPI)
 	}
 	ids := map[any]string{}
-	for _, r := range New(Config{}).routes() {
+	for _, r := range New(Config{}).all() {
 		op := doc.Paths[r.path][strings.ToLower(r.method)]
 		if op == nil {
 			t.Errorf("%s %s is not described", r.method, r.path)

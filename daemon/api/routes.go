@@ -1,5 +1,7 @@
 package api
 
+import "slices"
+
 // The tags of the description.
 const (
 	tagLook    = "looking"
@@ -33,7 +35,10 @@ var (
 // ndjson is the type of an answer that comes line by line.
 const ndjson = "application/x-ndjson"
 
-// routes are every path of the API but the description itself.
+// all are every path of the API but the description itself.
+func (a *API) all() []route { return slices.Concat(a.routes(), a.platformRoutes()) }
+
+// routes are those over the journal.
 func (a *API) routes() []route {
 	return []route{
 		{method: "GET", path: "/v1/messages", tag: tagLook, summary: "A page of messages in both directions, newest first", params: searchParams, answer: Page{}, handle: a.messages},

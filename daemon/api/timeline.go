@@ -13,6 +13,7 @@ type timeline struct {
 	archive messaging.Archive
 	doubts  Doubts
 	q       *query
+	whole   bool // say nothing of what comes later
 }
 
 // rows is a page of one direction and how much of it is taken.
@@ -27,7 +28,7 @@ type rows struct {
 
 func (t *timeline) page(ctx context.Context) (*Page, error) {
 	p := &Page{Messages: []Message{}}
-	if !t.q.begun {
+	if !t.q.begun && !t.whole {
 		// Read first: what comes between this and the page is shown twice rather than never.
 		at, err := t.newest(ctx)
 		if err != nil {
