@@ -135,7 +135,7 @@ Begin with "signpost dev": a simulated space and a telephone in this terminal.`,
 	root.PersistentFlags().StringVarP(&c.configPath, "config", "c", "",
 		"configuration file (default: $SIGNPOST_CONFIG, else the first of "+strings.Join(configPlaces, ", ")+")")
 	root.AddCommand(
-		c.runCommand(), c.initCommand(), c.devCommand(), c.simCommand(), c.triggerCommand(), c.checkCommand(), c.lintCommand(), c.reloadCommand(),
+		c.runCommand(), c.initCommand(), c.devCommand(), c.listenCommand(), c.simCommand(), c.triggerCommand(), c.checkCommand(), c.lintCommand(), c.reloadCommand(),
 		c.healthCommand(), c.explainCommand(), c.messagesCommand(), c.deadLettersCommand(), c.doubtsCommand(),
 		c.cancelCommand(), c.consentCommand(), c.rulesCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(),
 	)
