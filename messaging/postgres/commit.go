@@ -81,6 +81,7 @@ func (s *Store) connect(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", messaging.ErrUnavailable, err)
 	}
+	registerUUID(conn.TypeMap())
 	s.conn = conn
 	return nil
 }

@@ -91,6 +91,7 @@ var (
 // that were small when it was first asked, and would plan anew for every batch.
 var committingParams = map[string]string{
 	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
+	"jit": "off",
 }
 
 const connectTimeout = 10 * time.Second
