@@ -152,6 +152,9 @@ func (f *forward) handle(ctx context.Context, w messaging.Responder, ev *messagi
 	forwards := forwardsFrom(ctx)
 	open := forwards.begin(ev)
 	err = f.message(ctx, w, ev, body)
+	if forwards.answered(open) {
+		messaging.Answered(w)
+	}
 	_, lost := errors.AsType[unanswered](err)
 	if err == nil && f.goOn {
 		err = next.HandleEvent(ctx, w, ev)

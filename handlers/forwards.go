@@ -121,6 +121,16 @@ func (f *Forwards) end(w *forwarding, answered, success bool) {
 	w.ended, w.touched = success, time.Now()
 }
 
+// answered tells whether anything was sent for it through the local API.
+func (f *Forwards) answered(w *forwarding) bool {
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(w.now) > 0
+}
+
 // sweep removes what is over, now and then.
 func (f *Forwards) sweep(now time.Time) {
 	if len(f.byPair) < f.sweepAt {

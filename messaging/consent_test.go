@@ -197,6 +197,9 @@ func TestHelpIsAnsweredByTheChainElseByTheSheet(t *testing.T) {
 		if ev.Kind == messaging.KindMessage && strings.EqualFold(ev.Body, "help") && ev.From == "+12025550102" {
 			w.Reply("our own help")
 		}
+		if ev.From == "+12025550103" || ev.From == somebody {
+			messaging.Answered(w) // which helps nobody who opted out
+		}
 		return nil
 	}
 	for name, h := range map[string]messaging.Handler{"pure": instant{helper}, "ordinary": messaging.HandlerFunc(helper)} {
@@ -209,6 +212,7 @@ func TestHelpIsAnsweredByTheChainElseByTheSheet(t *testing.T) {
 				}})
 				b.inbound("1", "+12025550102", "HELP")
 				b.inbound("2", somebody, "stop")
+				b.inbound("3", "+12025550103", "HELP")
 				synctest.Wait()
 				for i := range 4 { // two at once, then one a day; also to somebody who opted out
 					b.inbound(fmt.Sprint("h", i), somebody, "Info?")
@@ -219,6 +223,7 @@ func TestHelpIsAnsweredByTheChainElseByTheSheet(t *testing.T) {
 				synctest.Wait()
 				words := consent.Wording("Acme", "acme.example", consent.English)
 				diff(t, "own", []string{"our own help"}, b.said("+12025550102"))
+				diff(t, "answered elsewhere", []string(nil), b.said("+12025550103"))
 				diff(t, "built in", []string{words.Stop, words.Help, words.Help, words.Help}, b.said(somebody))
 				b.end()
 			})

@@ -15,12 +15,12 @@ func (e *Engine) help(ev *Event, said consent.Verdict) []Send {
 }
 
 // orHelp adds the built-in answer to HELP if a chain decided nothing, or nothing that would
-// reach its sender.
-func (e *Engine) orHelp(ev *Event, sends []Send) []Send {
+// reach its sender. answered says that it answered in another way.
+func (e *Engine) orHelp(ev *Event, sends []Send, answered bool) []Send {
 	if ev.Kind != KindMessage || len(ev.Body) > helpLongest {
 		return sends
 	}
-	if out, _ := e.standing.of(ev.From, ev.To, ev.Context); len(sends) > 0 && !out {
+	if out, _ := e.standing.of(ev.From, ev.To, ev.Context); (answered || len(sends) > 0) && !out {
 		return sends
 	}
 	if said := consent.Classify(ev.Body, consent.State{}); said.Kind == consent.Help {

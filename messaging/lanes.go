@@ -330,7 +330,7 @@ func (e *Engine) decided(ev *Event, d decision, o *Outcome) []*flight {
 	if len(d.consents) > 0 {
 		sends = append(sends, e.decidedConsent(ev, d.consents, o)...)
 	}
-	return e.launch(ev, e.orHelp(ev, sends), o)
+	return e.launch(ev, e.orHelp(ev, sends, d.answered), o)
 }
 
 // launch completes what a chain decided to send and asks the gate, so that it can be

@@ -29,6 +29,7 @@ type responder struct {
 	err      error
 	values   []*ValueChange
 	by       string // the handler that was entered last, and so the one that decided
+	told     bool   // the person is answered in another way than through the responder
 	sealed   bool
 
 	reader ValueReader       // of the session
@@ -44,6 +45,17 @@ func Entered(w Responder, name string) {
 	if r, ok := w.(*responder); ok {
 		r.mu.Lock()
 		r.by = name
+		r.mu.Unlock()
+	}
+}
+
+// Answered says that the person has been answered in another way than through w: by a send
+// that was enqueued meanwhile, say. What the engine answers when nobody else does, such as
+// to HELP, is then left out.
+func Answered(w Responder) {
+	if r, ok := w.(*responder); ok {
+		r.mu.Lock()
+		r.told = true
 		r.mu.Unlock()
 	}
 }
@@ -93,6 +105,7 @@ type decision struct {
 	consents []*ConsentChange
 	values   []*ValueChange
 	by       string // which handler
+	answered bool   // in another way
 	misuse   error
 	late     bool // it cannot be decided before the event's turn
 }
@@ -102,5 +115,5 @@ func (r *responder) seal() decision {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.sealed = true
-	return decision{r.sends, r.consents, r.values, r.by, r.err, r.late}
+	return decision{r.sends, r.consents, r.values, r.by, r.told, r.err, r.late}
 }
