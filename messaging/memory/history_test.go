@@ -62,7 +62,7 @@ func knows(t testing.TB, s *memory.Store, id string) bool {
 
 func TestOldestDeadLettersAreForgotten(t *testing.T) {
 	t.Parallel()
-	s := memory.New(memory.Config{MaxBytes: 512 * kilobyte}) // 64 of them for dead letters
+	s := memory.New(memory.Config{MaxBytes: 512 * kilobyte, MaxHistory: 256 * kilobyte}) // 64 of them for dead letters
 	var letters []*messaging.Event
 	for range 40 {
 		letters = append(letters, dead(t, s, strings.Repeat("x", 4*kilobyte)))
@@ -106,7 +106,7 @@ func TestDeadLetterOutlivesItsID(t *testing.T) {
 
 func TestForgottenTextIsNotSentAgain(t *testing.T) {
 	t.Parallel()
-	s := memory.New(memory.Config{MaxBytes: 256 * kilobyte}) // 64 of them for sends
+	s := memory.New(memory.Config{MaxBytes: 256 * kilobyte, MaxHistory: 128 * kilobyte}) // 64 of them for sends
 	old := accepted(t, s, "old")
 	for range 8 {
 		accepted(t, s, strings.Repeat("x", 8*kilobyte))
@@ -147,7 +147,7 @@ func fill(t testing.TB, s messaging.Store) (n int) {
 
 func TestHistoryGivesWay(t *testing.T) {
 	t.Parallel()
-	cfg := memory.Config{MaxBytes: 256 * kilobyte}
+	cfg := memory.Config{MaxBytes: 256 * kilobyte, MaxHistory: 128 * kilobyte}
 	room := fill(t, memory.New(cfg))
 	s := memory.New(cfg)
 	letter := dead(t, s, "dead")
@@ -172,7 +172,7 @@ func TestHistoryGivesWay(t *testing.T) {
 // the room is counted right afterwards.
 func TestRoomComesBack(t *testing.T) {
 	t.Parallel()
-	s := memory.New(memory.Config{MaxBytes: 256 * kilobyte})
+	s := memory.New(memory.Config{MaxBytes: 256 * kilobyte, MaxHistory: 128 * kilobyte})
 	room := fill(t, s)
 	for i := range 50 {
 		body := strings.Repeat("x", (i%4)*kilobyte)

@@ -19,12 +19,12 @@ type Config struct {
 	// MaxHistory bounds what is remembered of finished events and sends, so that people's
 	// questions are answered and a send whose delivery failed can go out again. Half of it
 	// are sends, a quarter events, a quarter dead letters; the oldest is forgotten first. It
-	// gives way when MaxBytes are needed for what is unfinished. Default half of MaxBytes.
+	// gives way when MaxBytes are needed for what is unfinished. Default an eighth of MaxBytes.
 	MaxHistory int64
 	// MaxIDs is how many event ids are remembered, so that a redelivered event is
 	// recognised. Default 250,000.
 	MaxIDs int
-	// MaxKeys is how many idempotency keys are remembered. Default 100,000.
+	// MaxKeys is how many idempotency keys are remembered. Default 50,000.
 	MaxKeys int
 	// MaxValues bounds the small values, in bytes; beyond it the one that expires first is
 	// forgotten before its time. Default an eighth of MaxBytes.
@@ -39,7 +39,7 @@ func (c Config) withDefaults() Config {
 		c.MaxBytes = 32 << 20
 	}
 	if c.MaxHistory <= 0 {
-		c.MaxHistory = c.MaxBytes / 2
+		c.MaxHistory = c.MaxBytes / 8
 	}
 	if c.MaxValues <= 0 {
 		c.MaxValues = c.MaxBytes / 8
@@ -48,7 +48,7 @@ func (c Config) withDefaults() Config {
 		c.MaxIDs = 250_000
 	}
 	if c.MaxKeys <= 0 {
-		c.MaxKeys = 100_000
+		c.MaxKeys = 50_000
 	}
 	if c.MaxAttempts <= 0 {
 		c.MaxAttempts = 50_000

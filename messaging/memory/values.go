@@ -27,8 +27,10 @@ type value struct {
 func (v *value) cost() int64 { return int64(len(v.Bucket)+len(v.Key)+len(v.Data)) + overhead }
 
 // Len, Less, Swap, Push and Pop are for the heap.
-func (vs *values) Len() int           { return len(vs.byTime) }
+func (vs *values) Len() int { return len(vs.byTime) }
+
 func (vs *values) Less(i, j int) bool { return vs.byTime[i].ExpiresAt.Before(vs.byTime[j].ExpiresAt) }
+
 func (vs *values) Swap(i, j int) {
 	vs.byTime[i], vs.byTime[j] = vs.byTime[j], vs.byTime[i]
 	vs.byTime[i].at, vs.byTime[j].at = i, j

@@ -20,7 +20,7 @@ import (
 const keeps = 30 * time.Second
 
 // gcPercent is what the commands of Signpost run with.
-const gcPercent = 50
+const gcPercent = 40
 
 func main() {
 	debug.SetGCPercent(gcPercent)
