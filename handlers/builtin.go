@@ -120,6 +120,11 @@ func Builtins() map[string]Builtin {
 			Example: `forward: {url: "http://127.0.0.1:5000/incoming-sms"}`,
 			New:     func() Options { return new(ForwardOptions) },
 		},
+		"exec": {
+			Doc:     "Runs a program for messages, or delivery states; what it prints may be the reply.",
+			Example: "exec: {command: [/usr/local/bin/answer, --sms], timeout: 5s}",
+			New:     func() Options { return new(ExecOptions) },
+		},
 		"save_media": {
 			Doc:     "Saves the media of messages as files of a directory; messages without any pass.",
 			Example: `save_media: {dir: /var/lib/signpost/pictures, types: ["image/*", application/pdf], continue: true}`,

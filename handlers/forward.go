@@ -108,14 +108,10 @@ func newEndpoint(what, key, address string, secret relay.Secret, timeout, patien
 	case patience < 0:
 		return nil, fmt.Errorf("patience: %v is negative: give it a positive duration such as 1h", time.Duration(patience))
 	}
-	e := &endpoint{url: address, host: host, secret: secret, timeout: 10 * time.Second, patience: time.Hour, what: what}
-	if timeout > 0 {
-		e.timeout = time.Duration(timeout)
-	}
-	if patience > 0 {
-		e.patience = time.Duration(patience)
-	}
-	return e, nil
+	return &endpoint{
+		url: address, host: host, secret: secret, what: what,
+		timeout: orDuration(timeout, 10*time.Second), patience: orDuration(patience, time.Hour),
+	}, nil
 }
 
 type forward struct {

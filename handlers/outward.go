@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/url"
@@ -24,9 +23,6 @@ const (
 	maxAnswer = 64 << 10
 	// maxRetryAfter bounds what a Retry-After may ask for: the conversation waits meanwhile.
 	maxRetryAfter = 10 * time.Minute
-	// maxPause bounds the pause between two tries of an endpoint that cannot be reached: when
-	// it is back, whoever wrote should not wait for much longer.
-	maxPause = 30 * time.Second
 )
 
 // outward is the client of all endpoints. They are the operator's own, so that private
@@ -140,18 +136,9 @@ func (e *endpoint) refused(resp *http.Response, since time.Time) error {
 	return messaging.Drop(fmt.Errorf("%w and so refused it: mend it there and replay the dead letter", says))
 }
 
-// later says to try again: after d or, if that is 0, after a pause that grows with how long
-// it has been tried. Once patience is over it says to give up.
+// later says to try again; see pauseFor.
 func (e *endpoint) later(d time.Duration, since time.Time, err error) error {
-	tried := time.Since(since)
-	if tried > e.patience {
-		return messaging.Drop(fmt.Errorf("%w; given up after %v", err, tried.Round(time.Second)))
-	}
-	if d == 0 {
-		d = min(max(tried/2, time.Second), maxPause)
-		d += rand.N(d/4 + 1) // not all at once when it is back
-	}
-	return messaging.RetryAfter(d, err)
+	return pauseFor(d, since, e.patience, err)
 }
 
 // retryAfter reads the header of that name: seconds, or a date; 0 if it says neither.
