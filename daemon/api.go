@@ -21,20 +21,20 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 		writeJSON(w, http.StatusOK, buildInfo())
 	})
 	private.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		api.Refuse(w, api.NotFound, "there is nothing at this path, or not with this method", "try GET /livez, /readyz, /metrics or /v1/messages, or POST /v1/reload")
+		refuse(w, r, api.NotFound, "there is nothing at this path, or not with this method", "try GET /livez, /readyz, /metrics or /v1/messages, or POST /v1/reload")
 	})
 	api.New(api.Config{
 		Store: d.store, Engine: d.engine, Draining: d.draining.Load, Metrics: api.NewMetrics(d.reg),
-		Doubts: doubtsOf(cfg, d.platform != nil),
+		Doubts: doubtsOf(cfg, d.platform != nil), Writable: d.journalTakes, Sending: d.apiSending(cfg),
 	}).Register(private)
 
 	sameOrigin := http.NewCrossOriginProtection()
-	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		api.Refuse(w, api.Forbidden, "the request comes from a page of another origin", "ask from a program, or from a page of this address")
+	sameOrigin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		refuse(w, r, api.Forbidden, "the request comes from a page of another origin", "ask from a program, or from a page of this address")
 	}))
 	guarded := sameOrigin.Handler(private)
 	if cfg.HTTP.Token != "" {
-		guarded = requireToken(cfg.HTTP.Token, guarded)
+		guarded = requireToken(&cfg, guarded)
 	}
 	open.Handle("/", guarded)
 	if loopbackListener(cfg.HTTP.Listen) {

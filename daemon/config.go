@@ -34,6 +34,7 @@ type Config struct {
 	Contexts   map[string]ContextConfig  `yaml:"contexts" reload:"yes"` // by name: opaque, case-sensitive
 	Handling   HandlingConfig            `yaml:"handling"`
 	Sending    SendingConfig             `yaml:"sending"`
+	Callbacks  CallbacksConfig           `yaml:"callbacks"`
 	Consent    ConsentConfig             `yaml:"consent"`
 	QuietHours QuietHoursConfig          `yaml:"quiet_hours" reload:"yes"`
 	Media      MediaConfig               `yaml:"media"`
@@ -162,13 +163,15 @@ type SendingConfig struct {
 	Limits  bool          `yaml:"limits" reload:"yes"`
 	InDoubt InDoubtConfig `yaml:"in_doubt"`
 	// ReplyExpires is how long a reply is worth sending.
-	ReplyExpires time.Duration    `yaml:"reply_expires" range:"1s..72h"`
-	Redeliver    RedeliverConfig  `yaml:"redeliver"`
-	Numbers      []NumberConfig   `yaml:"numbers" reload:"yes"`
-	Campaigns    []CampaignConfig `yaml:"campaigns" reload:"yes"`
-	Rates        RatesConfig      `yaml:"rates" reload:"yes"`
-	Budget       BudgetConfig     `yaml:"budget" reload:"yes"`
-	Caps         []CapConfig      `yaml:"caps" reload:"yes"`
+	ReplyExpires time.Duration `yaml:"reply_expires" range:"1s..72h"`
+	// ReplyWindow is for how long what the API sends to somebody who wrote is a reply.
+	ReplyWindow time.Duration    `yaml:"reply_window" range:"0s..24h" reload:"yes"`
+	Redeliver   RedeliverConfig  `yaml:"redeliver"`
+	Numbers     []NumberConfig   `yaml:"numbers" reload:"yes"`
+	Campaigns   []CampaignConfig `yaml:"campaigns" reload:"yes"`
+	Rates       RatesConfig      `yaml:"rates" reload:"yes"`
+	Budget      BudgetConfig     `yaml:"budget" reload:"yes"`
+	Caps        []CapConfig      `yaml:"caps" reload:"yes"`
 	// Countries are where messages may go besides the countries of our own numbers: ISO
 	// codes of two letters, or "*".
 	Countries  []string         `yaml:"countries" reload:"yes"`
@@ -267,6 +270,7 @@ func DefaultConfig() Config {
 				Then:    DoubtHold,
 			},
 			ReplyExpires: 60 * time.Minute,
+			ReplyWindow:  60 * time.Minute,
 			Redeliver:    RedeliverConfig{Attempts: 3, Wait: 60 * time.Second},
 			Rates:        defaultRates(),
 			Budget:       BudgetConfig{Zone: "UTC"},

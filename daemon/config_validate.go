@@ -27,6 +27,7 @@ func (l *loader) validate() {
 	l.checkRelay()
 	l.checkStore()
 	l.checkHTTP()
+	l.checkCallbacks()
 	l.checkText("brand", l.cfg.Brand)
 	l.checkConsent()
 	l.checkTimes()

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/mediafetch"
@@ -65,6 +66,8 @@ type Daemon struct {
 	media    *mediafetch.Fetcher
 	outside  *handlers.Metrics
 	forwards *handlers.Forwards
+	recent   *api.Recent
+	served   atomic.Pointer[[]string] // the contexts
 	http     http.Handler
 
 	reloading sync.Mutex // one reload at a time
@@ -116,10 +119,12 @@ func (d *Daemon) build(cfg Config) (err error) {
 		return withExit(ExitConfig, err)
 	}
 	d.outside, d.forwards = handlers.NewMetrics(d.reg), handlers.NewForwards()
+	d.recent = api.NewRecent(replyWindowMost)
+	d.serve(d.routing.names())
 	if err = d.buildPolicy(&cfg); err != nil {
 		return err
 	}
-	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.policy, d.cfg.Load))
+	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.gateRules(), d.policy.Instances, d.cfg.Load))
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
@@ -242,6 +247,15 @@ func (d *Daemon) start(ended chan<- error) error {
 			return nil
 		})
 	}
+
+	recalling, stopRecalling := context.WithCancel(context.Background())
+	var recalled sync.WaitGroup
+	recalled.Go(func() { d.recall(recalling) })
+	d.life.onStop("recent", time.Second, func(context.Context) error {
+		stopRecalling()
+		recalled.Wait()
+		return nil
+	})
 
 	keep, stopPruning := context.WithCancel(context.Background())
 	var pruning sync.WaitGroup

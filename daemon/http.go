@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"github.com/signpost-sms/signpost/daemon/api"
-	"github.com/signpost-sms/signpost/relay"
 )
 
 // The limits of the local HTTP server. Its clients are probes, scrapers and our own
@@ -53,7 +52,7 @@ func onlyLocalHosts(listen string, next http.Handler) http.Handler {
 		}
 		host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 		if !strings.EqualFold(host, own) && !isLoopback(host) {
-			api.Refuse(w, api.Misdirected, "the Host header names another machine", "use http://"+listen+" (through a proxy, let it set the Host header)")
+			refuse(w, r, api.Misdirected, "the Host header names another machine", "use http://"+listen+" (through a proxy, let it set the Host header)")
 			return
 		}
 		next.ServeHTTP(w, r)
@@ -75,22 +74,37 @@ func loopbackListener(listen string) bool {
 	return err == nil && isLoopback(host)
 }
 
-// requireToken lets through who presents the token, as a bearer or as the password of basic
-// authentication.
-func requireToken(token relay.Secret, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token.Reveal()))
+// requireToken lets through who presents http.token, as a bearer or as the password of basic
+// authentication; on the platform's own paths also who presents the project and its token, as
+// code does that was written for the platform.
+func requireToken(cfg *Config, next http.Handler) http.Handler {
+	// Hashed first, so that neither content nor length shows in the time it takes.
+	token, project := sha256.Sum256([]byte(cfg.HTTP.Token.Reveal())), sha256.Sum256([]byte(cfg.SignalWire.Project+":"+cfg.SignalWire.Token.Reveal()))
+	theirs := cfg.SignalWire.Project != "" && cfg.SignalWire.Token != ""
+	is := func(given string, want [sha256.Size]byte) bool {
+		got := sha256.Sum256([]byte(given))
+		return subtle.ConstantTimeCompare(got[:], want[:]) == 1
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		given, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+		name := ""
 		if !ok {
-			_, given, _ = r.BasicAuth()
+			name, given, _ = r.BasicAuth()
 		}
-		// Hashed first, so that neither content nor length shows in the time it takes.
-		got := sha256.Sum256([]byte(given))
-		if subtle.ConstantTimeCompare(got[:], want[:]) != 1 {
+		if !is(given, token) && (!theirs || !api.Platform(r) || !is(name+":"+given, project)) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="signpost"`)
-			api.Refuse(w, api.Unauthorized, "a token is needed", "send Authorization: Bearer with the token of http.token")
+			refuse(w, r, api.Unauthorized, "a token is needed", "send Authorization: Bearer with the token of http.token")
 			return
 		}
 		next.ServeHTTP(w, r)
 	})
+}
+
+// refuse answers with a problem, in the platform's way on its own paths.
+func refuse(w http.ResponseWriter, r *http.Request, k api.Kind, detail, mend string) {
+	if api.Platform(r) {
+		api.RefusePlatform(w, k, detail, mend)
+		return
+	}
+	api.Refuse(w, k, detail, mend)
 }

@@ -84,6 +84,7 @@ func (d *Daemon) reload() (Reloaded, error) {
 	d.routing = next
 	d.engine.SetHandler(next) // before the first message of a new context can come
 	d.client.SetContexts(next.names())
+	d.serve(next.names())
 	d.level.Set(cfg.Log.Level)
 	d.cfg.Store(&cfg)
 	d.metrics.loaded(cfg.Hash())

@@ -10,7 +10,6 @@ import (
 	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/consent"
-	"github.com/signpost-sms/signpost/messaging/policy"
 	"github.com/signpost-sms/signpost/relay"
 )
 
@@ -42,11 +41,11 @@ func relayConfig(cfg Config, names []string, opts options, log *slog.Logger) rel
 }
 
 // engineConfig is the engine's part of the configuration.
-func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules *policy.Policy, inForce func() *Config) messaging.Config {
+func engineConfig(cfg Config, opts options, log *slog.Logger, m *messaging.Metrics, platform messaging.MessageLog, rules []messaging.Rule, instances func(int), inForce func() *Config) messaging.Config {
 	return messaging.Config{
 		Consent:        consentPolicy(&cfg, inForce),
-		Rules:          rules.Rules(),
-		Instances:      rules.Instances,
+		Rules:          rules,
+		Instances:      instances,
 		Logger:         log,
 		Metrics:        m,
 		Concurrency:    cfg.Handling.Concurrency,

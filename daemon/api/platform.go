@@ -72,6 +72,9 @@ func (a *API) platformRoutes() []route {
 	}
 }
 
+// Platform reports whether a request is for one of the platform's own paths.
+func Platform(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, platformPath) }
+
 const headerKey = "Idempotency-Key"
 
 // keyPrefix begins the journal's keys of sends that came through the API with a key of the
