@@ -1,0 +1,57 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/signpost-sms/signpost/daemon/api"
+	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/sms"
+)
+
+// apiSending is what the local API has to know to send.
+func (d *Daemon) apiSending(cfg Config) api.Sending {
+	return api.Sending{
+		Project: cfg.SignalWire.Project, Contexts: d.servedContexts, Recent: d.recent, Forwards: d.forwards,
+		ReplyWindow:  func() time.Duration { return d.cfg.Load().Sending.ReplyWindow },
+		ReplyExpires: func() time.Duration { return d.cfg.Load().Sending.ReplyExpires },
+		Options:      sms.Options{Prefix: cfg.Sending.TrialPrefix},
+	}
+}
+
+// servedContexts are those that the daemon serves now, sorted.
+func (d *Daemon) servedContexts() []string {
+	if names := d.served.Load(); names != nil {
+		return *names
+	}
+	return nil
+}
+
+// serve notes which contexts are served from now on.
+func (d *Daemon) serve(names []string) { d.served.Store(&names) }
+
+// journalTakes says why the journal takes nothing at the moment.
+func (d *Daemon) journalTakes() error {
+	s := d.engine.Status()
+	if s.JournalWritable || s.JournalError == "" {
+		return nil
+	}
+	return errors.New(s.JournalError)
+}
+
+// recall reads who wrote lately, before this process began.
+func (d *Daemon) recall(ctx context.Context) {
+	archive, ok := d.store.(messaging.Archive)
+	if !ok {
+		return
+	}
+	if err := d.recent.Load(ctx, archive); err != nil && ctx.Err() == nil {
+		d.log.Warn("who wrote lately cannot be read; until they write again, what the API sends them is a notification unless it says otherwise", "err", err)
+	}
+}
+
+// gateRules are asked about every send, in this order.
+func (d *Daemon) gateRules() []messaging.Rule {
+	return append([]messaging.Rule{d.recent}, d.policy.Rules()...)
+}
