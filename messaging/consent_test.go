@@ -2,6 +2,7 @@ package messaging_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -372,6 +373,45 @@ func TestHandlersOptOut(t *testing.T) {
 		if len(lines) != 1 || lines[0].Origin != messaging.OriginHandler || lines[0].Note != "lives on Mars" {
 			t.Errorf("ledger %+v", lines)
 		}
+		b.end()
+	})
+}
+
+// What a handler makes of a person's words holds back what would leave meanwhile, as the
+// words of the list do, and no longer than until it is written.
+func TestNothingLeavesWhileAHandlersOptOutIsWritten(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		const friend = "+12025550177"
+		h := messaging.HandlerFunc(func(ctx context.Context, w messaging.Responder, ev *messaging.Event) error {
+			if ev.Body == "I moved to Mars" {
+				w.OptOut("lives on Mars")
+				return nil
+			}
+			return echo(ctx, w, ev)
+		})
+		b := start(t, instant{h}, messaging.Config{})
+		release := b.store.Hold()
+		b.inbound("1", somebody, "hello") // its reply is claimed in the transaction that is held
+		synctest.Wait()
+		b.inbound("2", somebody, "I moved to Mars")
+		release()
+		synctest.Wait()
+		time.Sleep(10 * time.Second)
+		diff(t, "said", []string{consent.Wording("", "", consent.English).Stop}, b.said(somebody))
+
+		// The same event again, and one whose commit is refused, leave nobody held.
+		b.inbound("2", somebody, "I moved to Mars")
+		b.store.Poison("3", errors.New("cannot be written"))
+		b.inbound("3", friend, "I moved to Mars")
+		synctest.Wait()
+		b.inbound("4", friend, "hello")
+		b.inbound("5", somebody, "start")
+		synctest.Wait()
+		b.inbound("6", somebody, "back again")
+		synctest.Wait()
+		diff(t, "said to one whose opt-out was refused", []string{"You said: hello"}, b.said(friend))
+		said := b.said(somebody)
+		diff(t, "said after a start", "You said: back again", said[len(said)-1])
 		b.end()
 	})
 }

@@ -310,12 +310,13 @@ func (e *Engine) platformStop(theirs Number, ev *Event, code string) *ConsentCha
 }
 
 // decidedConsent completes the changes that a chain decided, and gives the confirmation of an
-// opt-out.
+// opt-out. Like one that a person says, it holds back what would leave meanwhile.
 func (e *Engine) decidedConsent(ev *Event, changes []*ConsentChange, o *Outcome) (confirmation []Send) {
 	for _, c := range changes {
 		c.Scope = e.scopeOf(ev)
 		out, _ := e.standing.of(c.Number, c.Ours, c.Context)
 		if c.Verb == ConsentStop {
+			e.standing.begin(c.Number, c.Verb) // until concluding ends it
 			c.Crossing = e.out.wired(c.Number)
 		}
 		said := consent.Verdict{Kind: consent.Kind(c.Verb), Language: consent.English}
@@ -328,6 +329,19 @@ func (e *Engine) decidedConsent(ev *Event, changes []*ConsentChange, o *Outcome)
 	}
 	o.Consents = changes
 	return confirmation
+}
+
+// concluding ends the hold of the opt-outs that an outcome holds, once it is committed or will
+// not be.
+func (e *Engine) concluding(o *Outcome) {
+	if o == nil {
+		return
+	}
+	for _, c := range o.Consents {
+		if c.Verb == ConsentStop {
+			e.standing.end(c.Number, c.Verb)
+		}
+	}
 }
 
 // changed reports whether any of the changes altered something, or goes ahead all the same.

@@ -168,6 +168,7 @@ func (e *Engine) handlerFor(ev *Event) Handler {
 // taken is what follows the commit of an append: acknowledge, then hand over.
 func (e *Engine) taken(p *appending) {
 	ev := p.Event
+	e.concluding(p.Outcome)
 	if p.arrival != nil {
 		e.heardOut(p.arrival)
 		_ = p.arrival.wire.Ack()

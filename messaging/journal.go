@@ -438,6 +438,7 @@ func (e *Engine) park(b *batch, delay time.Duration) {
 	parked := make([]*arrival, 0, len(b.appends))
 	for _, p := range b.appends {
 		e.out.discard(e, p.flights)
+		e.concluding(p.Outcome)
 		e.dropItem(p.talk, p.item)
 		parked = append(parked, p.arrival)
 	}
@@ -479,6 +480,7 @@ func (e *Engine) takeApart(b *batch) {
 	case len(b.appends) == 1:
 		p := b.appends[0]
 		e.out.discard(e, p.flights)
+		e.concluding(p.Outcome)
 		p.flights = nil
 		if p.buried {
 			log.Error("an event cannot be journaled in any form and is left unacknowledged", "err", err)
@@ -503,6 +505,7 @@ func (e *Engine) takeApart(b *batch) {
 	case len(b.settles) == 1:
 		s := b.settles[0]
 		e.out.discard(e, s.flights)
+		e.concluding(s.Outcome)
 		if s.Outcome.Fate == FateDead {
 			log.Error("an event cannot be settled and stays unfinished until the next start", "event_id", s.Event.ID, "err", err)
 			s.run.t.running = false

@@ -279,6 +279,7 @@ func publicText(err error) string {
 func (e *Engine) settled(s *settling) {
 	t, it := s.run.t, s.run.it
 	t.running = false
+	e.concluding(s.Outcome)
 	switch {
 	case s.Lost:
 		e.out.discard(e, s.flights)
