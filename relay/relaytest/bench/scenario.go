@@ -137,6 +137,7 @@ func scenarios(name string, opts options) []scenario {
 		base.rounds = rounds(1)
 		base.growth = of(1_000_000, 20_000)
 		base.load.Messages = growthTimes * base.growth
+		base.load.Patience = 15 * time.Second // it lasts long, and a machine may stand still meanwhile
 		base.prepare = withShortRetention
 	}
 	return []scenario{base.titled()}
