@@ -8,6 +8,7 @@ import (
 	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/messaging/sms"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 // apiSending is what the local API has to know to send.
@@ -40,6 +41,24 @@ func (d *Daemon) journalTakes() error {
 	return errors.New(s.JournalError)
 }
 
+// texts are the templates of the configuration in force.
+func (d *Daemon) texts() *texts.Set {
+	set, _ := d.cfg.Load().texts() // its problems were found when it was loaded
+	return set
+}
+
+// jobsEvery is how often the bulk jobs are read again where other daemons change them.
+const jobsEvery = 15 * time.Second
+
+// followJobs reads the bulk jobs until they are known, and changes of other daemons.
+func (d *Daemon) followJobs(ctx context.Context) {
+	every := time.Duration(0)
+	if d.store.Traits().Shared {
+		every = jobsEvery
+	}
+	d.jobs.Follow(ctx, every, func(err error) { d.log.Warn("the bulk jobs cannot be read; their rows wait", "err", err) })
+}
+
 // recall reads who wrote lately, before this process began.
 func (d *Daemon) recall(ctx context.Context) {
 	archive, ok := d.store.(messaging.Archive)
@@ -53,5 +72,5 @@ func (d *Daemon) recall(ctx context.Context) {
 
 // gateRules are asked about every send, in this order.
 func (d *Daemon) gateRules() []messaging.Rule {
-	return append([]messaging.Rule{d.recent}, d.policy.Rules()...)
+	return append([]messaging.Rule{d.recent, d.jobs}, d.policy.Rules()...)
 }

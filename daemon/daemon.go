@@ -67,6 +67,7 @@ type Daemon struct {
 	outside  *handlers.Metrics
 	forwards *handlers.Forwards
 	recent   *api.Recent
+	jobs     *api.Jobs
 	served   atomic.Pointer[[]string] // the contexts
 	http     http.Handler
 
@@ -119,12 +120,13 @@ func (d *Daemon) build(cfg Config) (err error) {
 		return withExit(ExitConfig, err)
 	}
 	d.outside, d.forwards = handlers.NewMetrics(d.reg), handlers.NewForwards()
-	d.recent = api.NewRecent(replyWindowMost)
+	d.recent, d.jobs = api.NewRecent(replyWindowMost), api.NewJobs()
 	d.serve(d.routing.names())
 	if err = d.buildPolicy(&cfg); err != nil {
 		return err
 	}
 	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.gateRules(), d.policy.Instances, d.cfg.Load))
+	d.jobs.Use(d.engine)
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
@@ -251,7 +253,8 @@ func (d *Daemon) start(ended chan<- error) error {
 	recalling, stopRecalling := context.WithCancel(context.Background())
 	var recalled sync.WaitGroup
 	recalled.Go(func() { d.recall(recalling) })
-	d.life.onStop("recent", time.Second, func(context.Context) error {
+	recalled.Go(func() { d.followJobs(recalling) })
+	d.life.onStop("api", time.Second, func(context.Context) error {
 		stopRecalling()
 		recalled.Wait()
 		return nil

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/texts"
 )
 
 // Engine takes an operator's word. *messaging.Engine implements it.
@@ -32,6 +33,10 @@ type Config struct {
 	Sending Sending
 	// Writable says why nothing can be journaled at the moment; nil: it always can.
 	Writable func() error
+	// Jobs are the bulk jobs; nil: there are none.
+	Jobs *Jobs
+	// Texts are the templates of the configuration in force; nil: there are none.
+	Texts func() *texts.Set
 	// Bookmark makes the value in which is kept what a send's callback has been told; nil:
 	// callbacks are not told.
 	Bookmark func(*messaging.Send) *messaging.ValueChange
@@ -49,6 +54,7 @@ type API struct {
 	patience time.Duration
 	schemas  *schemas
 	claims   claims
+	counts   counted
 }
 
 // New makes an API. It does nothing until it is registered.
@@ -58,6 +64,9 @@ func New(cfg Config) *API {
 	}
 	if cfg.Metrics == nil {
 		cfg.Metrics = NewMetrics(nil)
+	}
+	if cfg.Jobs == nil {
+		cfg.Jobs = NewJobs()
 	}
 	return &API{cfg: cfg, patience: 30 * time.Second, schemas: newSchemas()}
 }

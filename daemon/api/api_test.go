@@ -75,7 +75,7 @@ func (o *operator) EnqueueAll(ctx context.Context, sends []messaging.Send, with 
 		if err := o.tell("enqueue %s", s.Body); err != nil {
 			return nil, err
 		}
-		s.CreatedAt = start
+		s.CreatedAt = time.Now()
 		s.Key = cmp.Or(s.Key, s.ID.String())
 		s.Priority = cmp.Or(s.Priority, s.Category.Priority())
 		q := &messaging.Enqueue{Outgoing: &messaging.Outgoing{Send: s, Status: messaging.StatusQueued}}
@@ -93,6 +93,28 @@ func (o *operator) EnqueueAll(ctx context.Context, sends []messaging.Send, with 
 	return all, nil
 }
 
+// Values reads from the store.
+func (o *operator) Values(ctx context.Context, q messaging.ValueQuery) ([]messaging.Value, error) {
+	q.Now = start
+	if r, ok := o.store.(messaging.ValueReader); ok {
+		return r.Values(ctx, q)
+	}
+	return nil, nil
+}
+
+// SetValue writes at once.
+func (o *operator) SetValue(ctx context.Context, cs ...*messaging.ValueChange) error {
+	if err := o.store.Commit(ctx, &messaging.Batch{ID: newID(), Owner: newID(), Now: start, Values: cs}); err != nil {
+		return err
+	}
+	for _, c := range cs {
+		if !c.Applied {
+			return messaging.ErrValueChanged
+		}
+	}
+	return nil
+}
+
 // desk is an API over a store.
 type desk struct {
 	t      *testing.T
@@ -102,6 +124,7 @@ type desk struct {
 	drains bool
 	down   error // why nothing can be journaled
 	recent *Recent
+	jobs   *Jobs
 	claims forwarded
 }
 
@@ -122,12 +145,16 @@ func (f *forwarded) Claim(from, to messaging.Number, _ string) (string, string, 
 
 func newDesk(t *testing.T, store messaging.Store) *desk {
 	t.Helper()
-	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux(), recent: NewRecent(time.Hour)}
+	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux(), recent: NewRecent(time.Hour), jobs: NewJobs()}
+	d.jobs.Use(d.engine)
+	if err := d.jobs.Load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	hour := func() time.Duration { return time.Hour }
 	New(Config{
 		Store: store, Engine: d.engine, Draining: func() bool { return d.drains },
 		Doubts:   Doubts{Log: true, Wait: time.Minute, Settle: 5 * time.Minute, Release: 10 * time.Minute, Then: "hold"},
-		Writable: func() error { return d.down },
+		Writable: func() error { return d.down }, Jobs: d.jobs,
 		Sending: Sending{
 			Project: "project", Contexts: func() []string { return []string{"sales", "support"} }, Recent: d.recent,
 			ReplyWindow: hour, ReplyExpires: hour, Forwards: &d.claims,
@@ -785,6 +812,15 @@ func TestDocumented(t *testing.T) {
 		PlatformEntry{},
 		PlatformLog{},
 		PlatformLinks{},
+		NewJob{},
+		Job{},
+		JobList{},
+		JobReport{},
+		Rows{},
+		Row{},
+		RowsDone{},
+		RowResult{},
+		RowPage{},
 	} {
 		typ := reflect.TypeOf(v)
 		for i := range typ.NumField() {

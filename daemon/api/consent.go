@@ -162,7 +162,7 @@ func lineOf(e *messaging.ConsentEntry) ConsentLine {
 	return ConsentLine{
 		Seq: e.Seq, At: utc(e.At), Number: string(e.Number), Scope: scopeText(e.Scope), Change: string(e.Verb), Origin: string(e.Origin), Changed: e.Changed,
 		EventID: e.EventID, Ours: string(e.Ours), Context: e.Context, SentAt: utc(e.SentAt), ReceivedAt: utc(e.ReceivedAt),
-		Tier: e.Tier, Word: e.Word, Rule: e.Rule, Actor: e.Actor, Note: e.Note, Crossing: texts(e.Crossing), Hash: hex.EncodeToString(e.Hash[:]),
+		Tier: e.Tier, Word: e.Word, Rule: e.Rule, Actor: e.Actor, Note: e.Note, Crossing: idTexts(e.Crossing), Hash: hex.EncodeToString(e.Hash[:]),
 	}
 }
 

@@ -36,7 +36,7 @@ var (
 const ndjson = "application/x-ndjson"
 
 // all are every path of the API but the description itself.
-func (a *API) all() []route { return slices.Concat(a.routes(), a.platformRoutes()) }
+func (a *API) all() []route { return slices.Concat(a.routes(), a.bulkRoutes(), a.platformRoutes()) }
 
 // routes are those over the journal.
 func (a *API) routes() []route {

@@ -158,7 +158,7 @@ func utc(t time.Time) time.Time {
 	return t.UTC()
 }
 
-func texts(ids []uuid.UUID) []string {
+func idTexts(ids []uuid.UUID) []string {
 	var s []string
 	for _, id := range ids {
 		s = append(s, id.String())
@@ -172,7 +172,7 @@ func inboundOf(r *messaging.EventRecord) Message {
 		ID: ev.ID, Direction: DirectionIn, At: utc(ev.ReceivedAt), Context: ev.Context, From: string(ev.From), To: string(ev.To),
 		Body: ev.Body, Media: ev.Media, Forgotten: r.Forgotten,
 		Fate: Fate(r.Fate.String()), MessageID: ev.MessageID, SentAt: utc(ev.SentAt), JournaledAt: utc(r.JournaledAt),
-		FinishedAt: utc(r.FinishedAt), RetryAt: utc(r.RetryAt), Runs: r.Attempt, Error: r.Err, Handler: r.Handler, Sends: texts(r.Sends),
+		FinishedAt: utc(r.FinishedAt), RetryAt: utc(r.RetryAt), Runs: r.Attempt, Error: r.Err, Handler: r.Handler, Sends: idTexts(r.Sends),
 	}
 	if ev.Kind == messaging.KindState {
 		m.Direction, m.State, m.StateReason = DirectionState, string(ev.State), ev.Reason
