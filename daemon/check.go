@@ -1,11 +1,42 @@
 package daemon
 
+import "strings"
+
 // Check is the pure part of "signpost check": it loads and validates the configuration and
 // builds every handler chain, as a start would, but neither dials, listens nor opens the
 // store. It returns what it found; see [Findings.ExitCode].
 func Check(src Source, opts ...Option) Findings {
-	_, found := LoadConfig(src, opts...)
+	_, found := checkAll(src, opts...)
 	return found
+}
+
+// checkAll also gives the configuration, nil if it is unusable.
+func checkAll(src Source, opts ...Option) (*Config, Findings) {
+	cfg, found := LoadConfig(src, opts...)
+	if cfg != nil {
+		found = append(found, cfg.unnamed(src.Path)...)
+	}
+	return cfg, found
+}
+
+// unnamed advises on the built-in answer to HELP, which is to say who sends and how they are
+// reached. A daemon starts without a word about it: whoever tries it out has no brand yet.
+func (c *Config) unnamed(path string) Findings {
+	var missing []string
+	if c.Brand == "" {
+		missing = append(missing, "brand")
+	}
+	if c.Consent.Contact == "" {
+		missing = append(missing, "consent.contact")
+	}
+	if len(missing) == 0 || c.Consent.HelpMessage != "" {
+		return nil
+	}
+	return Findings{{
+		Severity: SeverityWarning, Place: Place{File: path}, Rule: "unnamed-help", Key: missing[0],
+		Message: "HELP is answered without " + map[string]string{"brand": "the name of who sends", "consent.contact": "a way to reach somebody"}[missing[0]],
+		Mend:    "set " + strings.Join(missing, " and ") + ", or consent.help_message",
+	}}
 }
 
 // buildChains builds every chain once, so that what is wrong with it is reported. What it

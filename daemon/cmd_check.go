@@ -25,7 +25,7 @@ With --store the journal is examined instead: that of the configuration, or with
 Nothing is changed. A file that a daemon has open is not touched: back it up and examine
 the copy. A database may be in use.
 
-Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is damaged,
+Exit codes: 0 clean or nothing but warnings, 1 it works but breaks a rule of texting, or the journal is damaged,
 78 unusable, or there is no journal to examine.`,
 		Example: `  signpost check
   signpost check --config /etc/signpost/config.yaml --json
@@ -42,7 +42,7 @@ Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is 
 			if path == "" && c.setup == nil {
 				return noConfig()
 			}
-			cfg, findings := LoadConfig(Source{Path: path, Environ: c.environ(), ContextsInCode: c.setup != nil}, c.opts...)
+			cfg, findings := checkAll(Source{Path: path, Environ: c.environ(), ContextsInCode: c.setup != nil}, c.opts...)
 			names := []string{}
 			if cfg != nil {
 				names = append(names, cfg.ContextNames()...)
@@ -56,6 +56,9 @@ Exit codes: 0 clean, 1 it works but breaks a rule of texting, or the journal is 
 				}
 			} else {
 				c.printf("%s", findings)
+				if len(findings) > 0 {
+					c.printf("%s\n", findings.tally())
+				}
 			}
 			if code := findings.ExitCode(); code != ExitOK {
 				return withExit(code, errSilent)

@@ -105,6 +105,24 @@ func (fs Findings) ExitCode() int {
 	return ExitOK
 }
 
+// tally counts them by severity, the worst first.
+func (fs Findings) tally() string {
+	var parts []string
+	for _, s := range []Severity{SeverityError, SeverityLint, SeverityWarning} {
+		n := len(fs.Of(s))
+		name := map[Severity]string{SeverityError: "error", SeverityLint: "broken rule of texting", SeverityWarning: "warning"}[s]
+		switch {
+		case n > 1 && s == SeverityLint:
+			parts = append(parts, fmt.Sprintf("%d broken rules of texting", n))
+		case n > 1:
+			parts = append(parts, fmt.Sprintf("%d %ss", n, name))
+		case n == 1:
+			parts = append(parts, "1 "+name)
+		}
+	}
+	return strings.Join(parts, ", ")
+}
+
 // Of gives the findings of one severity.
 func (fs Findings) Of(s Severity) Findings {
 	var of Findings

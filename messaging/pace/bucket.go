@@ -49,8 +49,9 @@ func newBucket(r Rate) *bucket {
 	return b
 }
 
-// divide sets the part of the rate that this replica has. The parts of all replicas never
-// add up to more than the whole in any window.
+// divide sets the part of the rate that this replica has. The parts of all replicas add up to
+// the whole. Where a part is less than one segment in a window, each replica sends one in
+// several windows, and some of these may fall into the same one.
 func (b *bucket) divide(share float64) {
 	if share == b.share {
 		return
