@@ -55,6 +55,7 @@ func newSharedStore(wrong string) *sharedStore {
 		lease:    shortLease, margin: shortMargin,
 	}
 	d.model.share = d
+	d.model.values.careless = wrong == "versions are not compared"
 	return &sharedStore{d}
 }
 
@@ -249,6 +250,7 @@ func (s *sharedStore) Commit(ctx context.Context, b *messaging.Batch) error {
 			a.Event.ID += b.Owner.String()
 		}
 	}
+	s.model.marks(b)
 	s.model.apply(b)
 	s.batches[b.ID] = snapshot(b)
 	if !s.is("nobody is told") {
@@ -618,6 +620,7 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"an idle conversation stays with its owner": "Owner/FinishedKeepsNothing",
 		"an append overtakes what waits":            "Owner/NothingOvertakesWhatWaits",
 		"an early outcome always stands":            "Owner/EarlyOutcomeNeedsTheConversation",
+		"versions are not compared":                 "Values/CompareAndSet",
 		"marks are not looked at":                   "Owner/EarlyOutcomeNeedsNoMarks",
 		"everybody loads everything":                "Owner/ForeignSendsAreLeftToTheOwner",
 		"what is held is loaded too":                "Owner/FirstAppenderOwns",
@@ -645,12 +648,18 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 	} {
 		t.Run(wrong, func(t *testing.T) {
 			t.Parallel()
-			run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestShared$/^"+strings.ReplaceAll(test, "/", "$/^")+"$")
-			run.Env = append(os.Environ(), wrongVariable+"="+wrong)
-			out, err := run.CombinedOutput()
-			if err == nil || !strings.Contains(string(out), "--- FAIL: TestShared/"+test) {
-				t.Errorf("%s does not fail on a store where %s: %v\n%s", test, wrong, err, out)
-			}
+			wantNoticed(t, "TestShared/"+test, wrong)
 		})
+	}
+}
+
+// wantNoticed runs a test in a process of its own, on a store that is wrong in one way.
+func wantNoticed(t *testing.T, test, wrong string) {
+	t.Helper()
+	run := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+strings.ReplaceAll(test, "/", "$/^")+"$")
+	run.Env = append(os.Environ(), wrongVariable+"="+wrong)
+	out, err := run.CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "--- FAIL: "+test) {
+		t.Errorf("%s does not fail on a store where %s: %v\n%s", test, wrong, err, out)
 	}
 }
