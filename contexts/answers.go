@@ -39,7 +39,7 @@ func (r *Router) Answer(name string, h messaging.Handler) {
 // by "paused". It panics the second time.
 func (r *Router) Paused(h messaging.Handler) {
 	r.checkHandler("Paused", h)
-	chain := compose(r.middleware, messaging.Named("paused", h))
+	chain := compose(r.middleware, messaging.Named(messaging.HandlerPaused, h))
 	r.besides("Paused", func(_ *map[string]messaging.Handler, paused *messaging.Handler) {
 		if *paused != nil {
 			panic(fmt.Sprintf("contexts: two Paused%s: keep one", r.where()))

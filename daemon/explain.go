@@ -80,6 +80,9 @@ func (e *explainer) verdict(l *api.Life) (what string, why []string) {
 	case api.OutcomeDropped:
 		return "no reply: it was a dead letter, and an operator let it go at " + e.until(in.FinishedAt), reasonLines(in.Error)
 	case api.OutcomeNothingWanted:
+		if in.Handler == messaging.HandlerPaused {
+			return "no reply: the conversation was paused, since a person had taken it over", nil
+		}
 		if in.Handler == "" {
 			return fmt.Sprintf("no reply: no handler of %s decided to answer this", in.Context), nil
 		}

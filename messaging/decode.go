@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -127,6 +128,9 @@ func decodeEvent(kind Kind, eventType string, frame []byte, received time.Time) 
 			return nil, &DecodeError{Type: eventType, Err: errNoState}
 		}
 		ev.ID = ev.MessageID + "/" + string(ev.State)
+		if slices.Contains(ev.Tags, secretTag) {
+			ev.Body, ev.Frame = "", nil
+		}
 	}
 	return ev, nil
 }

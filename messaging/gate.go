@@ -143,6 +143,9 @@ func appendSend(b []byte, s *Send, a *Attempt) []byte {
 	b = append(b, `,"tags":["`...)
 	b = append(b, a.Tag()...)
 	b = append(b, '"')
+	if s.Secret {
+		b = append(b, `,"`+secretTag+`"`...)
+	}
 	for _, t := range s.Tags {
 		b = append(b, ',')
 		b = appendText(b, t)

@@ -41,7 +41,6 @@ type batch struct {
 	revives  []*reviving
 	consents []*consenting
 	values   []*valuing
-	marks    *sharedMarks // of a shared store, of the conversations of the appends
 	err      error
 	began    time.Time // the first try
 	took     time.Duration
@@ -116,7 +115,7 @@ func (j *journal) start(e *Engine, ctx context.Context, group *sync.WaitGroup) {
 	j.in = in
 	group.Go(func() {
 		for b := range in {
-			j.commit(e, b)
+			j.commit(e.store, b)
 			j.done <- b
 		}
 	})
@@ -129,11 +128,9 @@ func (j *journal) stop() {
 	}
 }
 
-func (j *journal) commit(e *Engine, b *batch) {
+func (j *journal) commit(s Store, b *batch) {
 	began := time.Now()
-	if b.err = e.store.Commit(j.ctx, &b.Batch); b.err == nil && e.traits.Shared {
-		b.marks = e.readShared(b.conversations())
-	}
+	b.err = s.Commit(j.ctx, &b.Batch)
 	b.took = time.Since(began)
 }
 
@@ -231,7 +228,7 @@ func (j *journal) advance(e *Engine) bool {
 		j.in <- b
 		return false
 	}
-	j.commit(e, b)
+	j.commit(e.store, b)
 	e.committed(b)
 	return true
 }
@@ -345,8 +342,10 @@ func (e *Engine) learn(b *batch) {
 		}
 	}
 	e.consented(b.Consents)
+	if e.traits.Shared {
+		e.marks.relearn(&sharedMarks{b.conversations(), b.Marks})
+	}
 	b.EachValue(e.marks.changed)
-	e.marks.relearn(b.marks)
 }
 
 // recycle empties a batch for its next use.
@@ -419,7 +418,7 @@ func (e *Engine) commitFailed(b *batch) {
 			return
 		}
 		j.inflight = nil
-		j.commit(e, b)
+		j.commit(e.store, b)
 		e.committed(b)
 	})
 }

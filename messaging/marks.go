@@ -60,9 +60,10 @@ type Attendant interface {
 	PausedFor(ev *Event) Handler
 }
 
+// HandlerPaused is the name under which the journal shows what came during a pause.
+const HandlerPaused = "paused"
+
 const (
-	// pausedHandler is the name under which the journal shows what came during a pause.
-	pausedHandler = "paused"
 	// PauseMost is how long a pause lasts at most; it can be prolonged.
 	PauseMost = 30 * 24 * time.Hour
 	// pausesMost bounds how many conversations are paused at a time, marksMost how many have
@@ -229,7 +230,7 @@ func (e *Engine) attend(r *run, h Handler) Handler {
 		return h
 	}
 	if e.marks.pausedAt(ev.Conversation(), e.now) {
-		Entered(r.resp, pausedHandler)
+		Entered(r.resp, HandlerPaused)
 		e.cfg.Metrics.pausedMessages.Inc()
 		if a, ok := (*e.handler.Load()).(Attendant); ok {
 			return a.PausedFor(ev)
@@ -264,7 +265,7 @@ func (a answering) HandleEvent(ctx context.Context, w Responder, ev *Event) erro
 		return nil
 	case err == nil:
 		if r, ok := w.(*responder); ok {
-			r.answered(a.question.version)
+			r.close(a.question.version)
 		}
 	}
 	return err

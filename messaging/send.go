@@ -182,6 +182,10 @@ const TagPrefix = "sp-"
 // Tag is the tag under which the attempt's state events come back.
 func (a *Attempt) Tag() string { return TagPrefix + a.ID.String() }
 
+// secretTag is a tag of the sends whose text nobody may read: the platform repeats both in
+// their states.
+const secretTag = TagPrefix + "secret"
+
 // AttemptTag finds the attempt that a list of tags names; false if none does.
 func AttemptTag(tags []string) (uuid.UUID, bool) {
 	for _, t := range tags {

@@ -170,8 +170,8 @@ func (r *responder) mistake(err error) {
 	}
 }
 
-// answered closes the question that the event has answered, unless another was asked.
-func (r *responder) answered(version int64) {
+// close closes the question that the event has answered, unless another was asked.
+func (r *responder) close(version int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	c := r.ev.Conversation()

@@ -72,6 +72,10 @@ type Batch struct {
 	// Values are changes that come with nothing else. Each stands for itself: one whose
 	// Expect does not hold hinders no other.
 	Values []*ValueChange
+
+	// Marks is a result of a shared store: the values in BucketQuestions and BucketPauses of
+	// the conversations of all Appends that are messages, as they were before the batch.
+	Marks []Value
 }
 
 // Len is the number of operations.

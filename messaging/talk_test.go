@@ -357,6 +357,22 @@ func TestPause(t *testing.T) {
 	})
 }
 
+// Who writes twice before the pause is stored is answered once.
+func TestPauseInABurst(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		b := start(t, instant{func(_ context.Context, w messaging.Responder, ev *messaging.Event) error {
+			w.Reply("chain: " + ev.Body)
+			w.Pause(time.Now().Add(time.Hour))
+			return nil
+		}}, messaging.Config{})
+		b.inbound("first", somebody, "a")
+		b.inbound("second", somebody, "b")
+		synctest.Wait()
+		b.wantSaid("a burst", "chain: a")
+		b.end()
+	})
+}
+
 func TestPauseByTheOperator(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		b := start(t, instant{echo}, messaging.Config{})

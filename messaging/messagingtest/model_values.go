@@ -12,6 +12,8 @@ import (
 type modelValues struct {
 	of      map[[2]string]messaging.Value
 	version int64
+
+	careless bool // changes whatever it finds, which is wrong
 }
 
 // find gives a value; one that is not there has the version Absent.
@@ -26,7 +28,7 @@ func (m *modelValues) find(bucket, key string, now time.Time) messaging.Value {
 func (m *modelValues) changeAll(cs []*messaging.ValueChange, now time.Time) {
 	for _, c := range cs {
 		c.Version = m.find(c.Bucket, c.Key, now).Version
-		if c.Applied = c.Expect == messaging.AnyVersion || c.Expect == c.Version; !c.Applied {
+		if c.Applied = c.Expect == messaging.AnyVersion || c.Expect == c.Version || m.careless; !c.Applied {
 			continue
 		}
 		if c.Delete {
@@ -102,4 +104,19 @@ func snapshotValues(cs []*messaging.ValueChange) (all []*messaging.ValueChange) 
 		all = append(all, copied(c))
 	}
 	return all
+}
+
+// marks fills in the Marks of a batch that is about to be applied.
+func (m *model) marks(b *messaging.Batch) {
+	b.Marks = nil
+	for _, a := range b.Appends {
+		if a.Event.Kind != messaging.KindMessage {
+			continue
+		}
+		for _, bucket := range []string{messaging.BucketQuestions, messaging.BucketPauses} {
+			if v := m.values.find(bucket, a.Event.Conversation().Key(), b.Now); v.Version != messaging.Absent {
+				b.Marks = append(b.Marks, v)
+			}
+		}
+	}
 }

@@ -168,8 +168,11 @@ var ownerTests = []sharedTest{
 			a.commit(mark)
 			out := b.claimed("decided in advance")
 			ap := &messaging.Append{Event: b.message("text"), Outcome: keeping(done(out), b.set("key", "x")), Early: true}
-			b.commit(ap)
+			told := b.commit(ap)
 			b.is(bucket+": Unheld", ap.Unheld, true)
+			if got := told.Marks; len(got) != 1 || got[0].Bucket != bucket || got[0].Key != mark.Key || got[0].Version != mark.Version {
+				b.Errorf("%s: Marks are %+v", bucket, got)
+			}
 			b.is(bucket+": Inserted", out.Inserted, false)
 			b.is(bucket+": Applied", ap.Outcome.Values[0].Applied, false)
 			b.wantEvents(b.load(), ap.Event)

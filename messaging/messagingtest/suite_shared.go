@@ -30,6 +30,7 @@ func testShared(t *testing.T, open func(*testing.T) messaging.Store, f Features)
 		{"Watch", false, watchTests},
 		{"Leave", false, leaveTests},
 		{"Counters", false, counterTests},
+		{"Values", false, sharedValueTests},
 		{"Death", true, deathTests},
 	}
 	for _, g := range groups {

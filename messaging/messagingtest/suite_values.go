@@ -2,8 +2,10 @@ package messagingtest
 
 import (
 	"bytes"
+	"errors"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,6 +213,7 @@ var valueTests = []test{
 		w.commit(settle(ev, done()))
 		lost, twice := w.set("lost", "x"), w.set("twice", "x")
 		late := settle(ev, keeping(done(), lost))
+		lost.Applied, twice.Applied = true, true // as if left by somebody
 		w.commit(late, addEarly(again(dup), keeping(done(), twice)))
 		w.is("Lost", late.Lost, true)
 		for _, c := range []*messaging.ValueChange{retried, buried, lost, twice} {
@@ -408,4 +411,38 @@ func (w *world) bySM1() *messaging.Outgoing {
 	w.Helper()
 	r := w.life("SM1").Sends[0]
 	return &messaging.Outgoing{Send: r.Send, Attempt: &r.Attempts[0].Attempt}
+}
+
+var sharedValueTests = []sharedTest{
+	// Instances that count one value up, each by reading, adding and comparing, lose nothing.
+	{"CompareAndSet", 3, func(ws []*world) {
+		const each = 20
+		var group sync.WaitGroup
+		for _, w := range ws {
+			group.Go(func() {
+				for n := 0; n < each; {
+					v, digits := messaging.Absent, 0
+					if found := w.values(messaging.ValueQuery{Keys: []string{"count"}}); len(found) > 0 {
+						v = found[0].Version
+						digits = len(found[0].Data)
+					}
+					c := expecting(v, w.set("count", strings.Repeat("I", digits+1)))
+					b := w.batch(c)
+					if err := w.store.Commit(w.Context(), b); errors.Is(err, messaging.ErrUnavailable) {
+						continue // it lost a race too often; and so it was not applied
+					} else if err != nil {
+						w.Errorf("Commit: %v", err)
+						return
+					}
+					if c.Applied {
+						n++
+					}
+				}
+			})
+		}
+		group.Wait()
+		if got := len(ws[0].values(messaging.ValueQuery{})[0].Data); got != each*len(ws) {
+			ws[0].Errorf("counted up to %d, want %d", got, each*len(ws))
+		}
+	}},
 }

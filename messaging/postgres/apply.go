@@ -18,12 +18,14 @@ const (
 func (w *working) apply() error {
 	b := w.batch
 	b.EachConsent(func(c *messaging.ConsentChange) { c.Changed, c.State = false, messaging.ConsentState{} })
+	b.EachValue(func(c *messaging.ValueChange) { c.Applied, c.Version = false, 0 })
 	for _, a := range b.Appends {
 		if err := w.append(a); err != nil {
 			return err
 		}
 	}
 	w.changeAll(b.Consents)
+	w.changeValues(b.Values)
 	for _, x := range b.Settles {
 		if err := w.settle(x); err != nil {
 			return err
@@ -31,6 +33,10 @@ func (w *working) apply() error {
 	}
 	for _, q := range b.Enqueues {
 		q.Existing = nil
+		if q.Conflict = w.keys[q.Outgoing.Key] == nil && !w.allHold(q.Values); q.Conflict {
+			q.Outgoing.Inserted = false
+			continue
+		}
 		inserted, err := w.insert(q.Outgoing, "")
 		if err != nil {
 			return err
@@ -38,7 +44,9 @@ func (w *working) apply() error {
 		if !inserted {
 			existing := w.keys[q.Outgoing.Key].Send
 			q.Existing = &existing
+			continue
 		}
+		w.changeValues(q.Values)
 	}
 	for _, c := range b.Claims {
 		if err := w.claim(c); err != nil {
@@ -82,7 +90,7 @@ func (w *working) append(a *messaging.Append) error {
 	}
 	if a.Early && final(o) && !w.comesFirst(e.conv) {
 		notInserted(o.Sends)
-		o = nil
+		o, a.Unheld = nil, true
 	}
 	if o != nil {
 		e.attempt, e.err, e.handler = o.Attempt, o.Err, o.Handler
@@ -110,7 +118,7 @@ func (w *working) append(a *messaging.Append) error {
 // store, so that what it decided about an event in advance was decided in its turn.
 func (w *working) comesFirst(c messaging.Conversation) bool {
 	conv := w.conversations[c]
-	return conv.owner == w.batch.Owner && !conv.unheld
+	return conv.owner == w.batch.Owner && !conv.unheld && !w.marked(c)
 }
 
 // place gives an unfinished event its conversation, and its holder if that may be the
@@ -156,6 +164,7 @@ func (w *working) settle(x *messaging.Settle) error {
 func (w *working) end(event string, o *messaging.Outcome, sends bool) (ids []uuid.UUID, err error) {
 	if o.Fate == messaging.FateDone {
 		w.changeAll(o.Consents)
+		w.changeValues(o.Values)
 	}
 	if o.Fate != messaging.FateDone || !sends {
 		notInserted(o.Sends)
@@ -269,7 +278,7 @@ func undecided(o messaging.AttemptOutcome) bool {
 
 func (a *attempt) merge() *messaging.Merge {
 	return &messaging.Merge{
-		Ref:     messaging.SendRef{ID: a.send.ID, Attempt: a.ID, InReplyTo: a.send.InReplyTo},
+		Ref:     messaging.SendRef{ID: a.send.ID, Attempt: a.ID, InReplyTo: a.send.InReplyTo, Callback: a.send.Callback != ""},
 		Outcome: a.outcome, Status: a.send.status,
 	}
 }
@@ -375,7 +384,7 @@ func (w *working) redeliver(ap *messaging.Append) error {
 	}
 	a := w.attempts[m.Ref.Attempt]
 	s := a.send
-	if !a.isNewest() || s.settled || s.forgotten || a.Number >= r.Attempts || !s.ExpiresAt.IsZero() && !r.At.Before(s.ExpiresAt) {
+	if !a.isNewest() || s.settled || s.forgotten || s.Secret || a.Number >= r.Attempts || !s.ExpiresAt.IsZero() && !r.At.Before(s.ExpiresAt) {
 		return nil
 	}
 	conv := w.conversations[s.Conversation()]

@@ -145,7 +145,7 @@ func (a *attempt) record() *messaging.AttemptRecord {
 
 // record is a send as it stands, with its newest attempt.
 func (s *Store) record(snd *send) *messaging.SendRecord {
-	r := &messaging.SendRecord{Send: snd.Send, Status: snd.status, Reason: snd.reason, Forgotten: snd.forgotten}
+	r := &messaging.SendRecord{Send: snd.Send.Shown(), Status: snd.status, Reason: snd.reason, Forgotten: snd.forgotten}
 	since := snd.CreatedAt
 	if a := snd.newest(); a != nil {
 		r.Attempts = []*messaging.AttemptRecord{a.record()}
@@ -271,6 +271,9 @@ func (s *Store) conditions(q messaging.Search) (where string, args []any, err er
 		// Only ASCII letters match in either case, as in every store.
 		add(`strpos(translate(coalesce(`+t+`.body, ''), 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz'),
 			translate(?, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')) > 0`, q.Text)
+		if q.Sends {
+			add(t + ".secret IS NOT TRUE")
+		}
 	}
 	if len(q.Fates) > 0 && !q.Sends {
 		codes := make([]int16, len(q.Fates))
@@ -313,6 +316,10 @@ func (s *Store) Forget(ctx context.Context, theirs messaging.Number) (changed, u
 			}
 			from = to
 		}
+	}
+	if theirs != "" {
+		n, err := s.forgetValues(ctx, theirs)
+		return changed + n, unfinished, err
 	}
 	return changed, unfinished, nil
 }

@@ -169,7 +169,7 @@ func sendsOf(ctx context.Context, tx querier, where string, args ...any) ([]*sen
 const (
 	recordColumns = `e.seq, e.id, e.kind, e.context, e.message_id, e.from_number, e.to_number, e.body, e.media, e.segments, e.tags, e.state, e.reason,
 		e.received_at, e.sent_at, e.frame, e.fate, e.attempt, e.retry_at, e.error, e.handler, e.journaled_at, e.finished_at, e.sends,
-		e.attempt_id, ref.id, ref.in_reply_to`
+		e.attempt_id, ref.id, ref.in_reply_to, ref.callback IS NOT NULL`
 	recordTables = ` FROM events e LEFT JOIN attempts at ON at.id = e.attempt_id LEFT JOIN sends ref ON ref.id = at.send_id`
 )
 
@@ -184,10 +184,11 @@ func scanRecords(rows pgx.Rows, f func(*messaging.EventRecord)) error {
 	var frame []byte
 	var sends []uuid.UUID
 	var attemptID, sendID *uuid.UUID
+	var callback bool
 	_, err := pgx.ForEachRow(rows, []any{
 		&ev.Seq, &ev.ID, &kind, &ctx, &message, &from, &to, &body, &media, &segments, &tags, &state, &reason,
 		&received, &sent, &frame, &fate, &attempt, &retry, &failure, &handler, &journaled, &finished, &sends,
-		&attemptID, &sendID, &inReplyTo,
+		&attemptID, &sendID, &inReplyTo, &callback,
 	}, func() error {
 		found := ev
 		found.Kind, found.Context, found.MessageID = messaging.Kind(kind), orZero(ctx), orZero(message)
@@ -203,7 +204,7 @@ func scanRecords(rows pgx.Rows, f func(*messaging.EventRecord)) error {
 			return err
 		}
 		if attemptID != nil && sendID != nil {
-			found.Send = &messaging.SendRef{ID: *sendID, Attempt: *attemptID, InReplyTo: orZero(inReplyTo)}
+			found.Send = &messaging.SendRef{ID: *sendID, Attempt: *attemptID, InReplyTo: orZero(inReplyTo), Callback: callback}
 		}
 		f(&messaging.EventRecord{
 			Event: &found, JournaledAt: timeOf(&journaled), Finished: fate != 0, Fate: decode(fates, fate), FinishedAt: timeOf(finished),

@@ -49,6 +49,12 @@ func (s *Store) Prune(ctx context.Context, before time.Time) (int64, error) {
 			}
 			total += n
 		}
+		if now := s.now.Load(); now != 0 {
+			n, err := pruneValues(ctx, tx, time.UnixMilli(now))
+			if total += n; err != nil {
+				return err
+			}
+		}
 		return s.pruneRest(ctx, tx)
 	})
 	if err != nil {

@@ -153,7 +153,7 @@ const (
 	drawSends  = `SELECT nextval('sends_order') FROM generate_series(1, $1)`
 
 	sendColumns = `s.id, s.seq, s.conversation, s.key, s.context, s.from_number, s.to_number, s.body, s.media, s.tags, s.priority, s.category,
-		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled, s.ordinal`
+		s.not_before, s.expires_at, s.in_reply_to, s.created_at, s.status, s.reason, s.settled, s.ordinal, s.callback, s.custom, s.secret`
 	readKeys    = `SELECT ` + sendColumns + ` FROM sends s WHERE s.key = ANY($1)`
 	readReplies = `SELECT ` + sendColumns + ` FROM events e JOIN sends s ON s.id = ANY(e.sends) WHERE e.id = ANY($1) AND s.ordinal IS NOT NULL`
 	attemptList = `a.id, a.send_id, a.number, a.claimed_at, a.outcome, a.doubted_at, a.code, a.reason, a.message_id, a.state, a.superseded`
@@ -213,6 +213,7 @@ func (w *working) read(q *pgx.Batch, c *concerns) {
 		q.Queue(readEarly, c.messages).Query(w.scanEarly)
 	}
 	w.readConsent(q, c)
+	w.readValues(q)
 }
 
 // readStated finds the sends that states speak of, before they and the conversations that
@@ -343,9 +344,11 @@ func scanSends(rows pgx.Rows, f func(*send)) error {
 	var status int16
 	var settled *bool
 	var ordinal *int
+	var callback, custom *string
+	var secret *bool
 	_, err := pgx.ForEachRow(rows, []any{
 		&s.ID, &s.seq, &s.conversation, &key, &ctx, &from, &to, &body, &media, &tags, &s.Priority, &category,
-		&notBefore, &expires, &inReplyTo, &created, &status, &reason, &settled, &ordinal,
+		&notBefore, &expires, &inReplyTo, &created, &status, &reason, &settled, &ordinal, &callback, &custom, &secret,
 	}, func() error {
 		found := s
 		found.Key, found.Context, found.From, found.To = orZero(key), orZero(ctx), messaging.Number(orZero(from)), messaging.Number(orZero(to))
@@ -359,7 +362,11 @@ func scanSends(rows pgx.Rows, f func(*send)) error {
 		}
 		found.ExpiresAt, found.CreatedAt = timeOf(expires), timeOf(created)
 		found.status, found.reason, found.settled = decode(statuses, status), orZero(reason), orZero(settled)
+		found.Callback, found.Secret = orZero(callback), orZero(secret)
 		var err error
+		if found.Custom, err = objectOf(custom); err != nil {
+			return err
+		}
 		if found.Media, err = listOf(media); err != nil {
 			return err
 		}

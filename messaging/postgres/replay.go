@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -25,6 +26,9 @@ type results struct {
 	Overruled []overruled `json:"o,omitempty"`
 	// The line of each change of consent; 0 if it was not applied.
 	Lines []int64 `json:"l,omitempty"`
+	// Of each change of a value, and the Enqueues that met a conflict.
+	Values    []changedValue `json:"w,omitempty"`
+	Conflicts []int          `json:"x,omitempty"`
 }
 
 // overruled is what the ledger said of a send, and at which place of the batch.
@@ -56,6 +60,7 @@ type merge struct {
 	Send     uuid.UUID `json:"s"`
 	Attempt  uuid.UUID `json:"t"`
 	Reply    string    `json:"r,omitempty"`
+	Callback bool      `json:"k,omitempty"`
 	Outcome  int16     `json:"o"`
 	Status   int16     `json:"u"`
 	Advanced bool      `json:"a,omitempty"`
@@ -68,7 +73,7 @@ func packMerge(m *messaging.Merge) *merge {
 		return nil
 	}
 	return &merge{
-		Send: m.Ref.ID, Attempt: m.Ref.Attempt, Reply: m.Ref.InReplyTo, Outcome: encode(outcomes, m.Outcome), Status: encode(statuses, m.Status),
+		Send: m.Ref.ID, Attempt: m.Ref.Attempt, Reply: m.Ref.InReplyTo, Callback: m.Ref.Callback, Outcome: encode(outcomes, m.Outcome), Status: encode(statuses, m.Status),
 		Advanced: m.Advanced, Conflict: m.Conflict, Again: m.Again != nil,
 	}
 }
@@ -78,7 +83,7 @@ func (m *merge) unpack() *messaging.Merge {
 		return nil
 	}
 	return &messaging.Merge{
-		Ref:     messaging.SendRef{ID: m.Send, Attempt: m.Attempt, InReplyTo: m.Reply},
+		Ref:     messaging.SendRef{ID: m.Send, Attempt: m.Attempt, InReplyTo: m.Reply, Callback: m.Callback},
 		Outcome: decode(outcomes, m.Outcome), Status: decode(statuses, m.Status), Advanced: m.Advanced, Conflict: m.Conflict,
 	}
 }
@@ -131,6 +136,12 @@ func pack(b *messaging.Batch) ([]byte, error) {
 		n++
 	})
 	b.EachConsent(func(c *messaging.ConsentChange) { r.Lines = append(r.Lines, c.State.Seq) })
+	r.Values = packValues(b)
+	for i, q := range b.Enqueues {
+		if q.Conflict {
+			r.Conflicts = append(r.Conflicts, i)
+		}
+	}
 	return json.Marshal(r)
 }
 
@@ -144,7 +155,7 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 	eachSend(b, func(*messaging.Outgoing) { sends++ })
 	b.EachConsent(func(*messaging.ConsentChange) { changes++ })
 	if r.Len != b.Len() || len(r.Appends) != len(b.Appends) || len(r.Settles) != len(b.Settles) || len(r.Inserted) != sends ||
-		len(r.Claims) != len(b.Claims) || len(r.Reports) != len(b.Reports) || len(r.Revives) != len(b.Revives) || len(r.Lines) != changes {
+		len(r.Claims) != len(b.Claims) || len(r.Reports) != len(b.Reports) || len(r.Revives) != len(b.Revives) || len(r.Lines) != changes || !unpackValues(b, r.Values) {
 		return errReused
 	}
 	for i, a := range b.Appends {
@@ -170,9 +181,9 @@ func (s *Store) replay(ctx context.Context, tx pgx.Tx, b *messaging.Batch, packe
 		out.Inserted, out.Unheld = r.Inserted[n], r.Unheld[n]
 		n++
 	})
-	for _, q := range b.Enqueues {
-		q.Existing = nil
-		if q.Outgoing.Inserted {
+	for i, q := range b.Enqueues {
+		q.Existing, q.Conflict = nil, slices.Contains(r.Conflicts, i)
+		if q.Outgoing.Inserted || q.Conflict {
 			continue
 		}
 		found, err := sendsNamed(ctx, tx, q.Outgoing.Key)

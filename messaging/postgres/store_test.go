@@ -81,11 +81,11 @@ func within(t testing.TB, name string) string {
 func (p place) giveBack(t testing.TB) {
 	t.Helper()
 	var all strings.Builder
-	for _, table := range []string{"instances", "departed", "conversations", "events", "sends", "attempts", "batches", "stragglers", "marks", "consents", "counters"} {
+	for _, table := range []string{"instances", "departed", "conversations", "events", "sends", "attempts", "batches", "stragglers", "marks", "consents", "counters", "small_values"} {
 		fmt.Fprintf(&all, "DELETE FROM %s.%s; ", p.name, table)
 	}
 	fmt.Fprintf(&all, "ALTER TABLE %[1]s.ledger DISABLE TRIGGER USER; DELETE FROM %[1]s.ledger; ALTER TABLE %[1]s.ledger ENABLE TRIGGER USER; ", p.name)
-	for _, order := range []string{"events_order", "sends_order", "counters_order"} {
+	for _, order := range []string{"events_order", "sends_order", "counters_order", "small_values_versions"} {
 		fmt.Fprintf(&all, "ALTER SEQUENCE %s.%s RESTART; ", p.name, order)
 	}
 	exec(t, all.String())

@@ -143,7 +143,7 @@ func (v *verifier) schema(ctx context.Context) error {
 var indexes = []string{
 	"attempts_message", "attempts_old", "attempts_pkey", "batches_pkey", "consents_pkey", "consents_seq",
 	"conversations_ours_theirs_key", "conversations_pkey", "conversations_theirs", "counters_pkey", "counters_seq", "counters_until", "departed_pkey", "events_attempt", "events_dead", "events_early", "events_id", "events_message", "events_pkey", "events_unfinished",
-	"instances_pkey", "ledger_number", "ledger_pkey", "marks_pkey", "sends_key", "sends_live", "sends_pkey", "sends_queued", "sends_seq", "stragglers_pkey",
+	"instances_pkey", "ledger_number", "ledger_pkey", "marks_pkey", "sends_key", "sends_live", "sends_pkey", "sends_queued", "sends_seq", "small_values_expires", "small_values_number", "small_values_pkey", "stragglers_pkey",
 }
 
 func (v *verifier) indexes(ctx context.Context) error {

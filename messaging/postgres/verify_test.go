@@ -58,7 +58,7 @@ func TestVerifyOfASoundJournal(t *testing.T) {
 		if err := verify(&said); err != nil {
 			t.Errorf("Verify %s: %v", name, err)
 		}
-		want := "schema version 4\nindexes: 30 looked for\nevents: 2 read\nsends: 3 read\nattempts: 3 read\ncontradictions: 14 kinds looked for\n" +
+		want := "schema version 6\nindexes: 33 looked for\nevents: 2 read\nsends: 3 read\nattempts: 3 read\ncontradictions: 14 kinds looked for\n" +
 			"ledger of consent: 4 lines, one after the other\nnumbers and scopes with consent on record: 2\n" +
 			"events unfinished: 1\nevents done: 1\nsends queued: 1\nsends in_doubt: 1\nsends accepted: 1\n"
 		if diff := cmp.Diff(want, said.String()); diff != "" {

@@ -25,7 +25,8 @@ type working struct {
 	whole         map[string]*messaging.EventRecord // dead letters that are to live again
 	stands        map[messaging.Number][]messaging.ConsentState
 	crossing      map[messaging.Number][]uuid.UUID // attempts under way that others have claimed
-	head          messaging.ConsentEntry           // the ledger's last line; of one that was read, Seq and Hash
+	values        values
+	head          messaging.ConsentEntry // the ledger's last line; of one that was read, Seq and Hash
 
 	// What is written, in order.
 	newEvents, changedEvents     []*event

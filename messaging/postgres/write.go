@@ -25,9 +25,10 @@ const (
 			AS u(seq, fate, attempt, retry_at, error, handler, conversation, holder, sends, was)
 		WHERE e.seq = u.seq AND e.fate = u.was AND (u.was = 0 OR u.fate <> 0 OR e.body IS DISTINCT FROM '')`
 	insertSends = `INSERT INTO sends (id, seq, conversation, key, context, from_number, to_number, body, media, tags, priority, category, not_before,
-			expires_at, in_reply_to, created_at, status, reason, settled, attempt_id, ordinal)
+			expires_at, in_reply_to, created_at, status, reason, settled, attempt_id, ordinal, callback, custom, secret)
 		SELECT * FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[],
-			$11::smallint[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::bigint[], $17::smallint[], $18::text[], $19::bool[], $20::uuid[], $21::int[])`
+			$11::smallint[], $12::text[], $13::bigint[], $14::bigint[], $15::text[], $16::bigint[], $17::smallint[], $18::text[], $19::bool[], $20::uuid[], $21::int[],
+			$22::text[], $23::text[], $24::bool[])`
 	updateSends = `UPDATE sends s SET status = u.status, reason = u.reason, not_before = u.not_before, settled = u.settled, conversation = u.conversation, attempt_id = u.attempt_id
 		FROM unnest($1::uuid[], $2::smallint[], $3::text[], $4::bigint[], $5::bool[], $6::bigint[], $7::uuid[])
 			AS u(id, status, reason, not_before, settled, conversation, attempt_id) WHERE s.id = u.id`
@@ -62,6 +63,7 @@ func (s *Store) write(ctx context.Context, tx pgx.Tx, w *working) error {
 	}
 	w.queueAttempts(q)
 	w.queueConsent(q)
+	w.queueValues(q)
 	if len(w.matched) > 0 {
 		var seqs []int64
 		var attempts []uuid.UUID
@@ -150,7 +152,7 @@ func (w *working) queueSends(q *pgx.Batch) error {
 		media, tags, priority, category := make([]*string, n), make([]*string, n), make([]int16, n), make([]*string, n)
 		due, expires, inReplyTo, created := make([]int64, n), make([]*int64, n), make([]*string, n), make([]*int64, n)
 		status, reason, settled, newest := make([]int16, n), make([]*string, n), make([]*bool, n), make([]*uuid.UUID, n)
-		ordinal := make([]*int, n)
+		ordinal, callback, custom, secret := make([]*int, n), make([]*string, n), make([]*string, n), make([]*bool, n)
 		for i, s := range w.newSends {
 			id[i], seq[i], conv[i], newest[i] = s.ID, s.seq, s.conversation, s.newestID()
 			if n, follows := s.ordinal(); follows {
@@ -166,11 +168,16 @@ func (w *working) queueSends(q *pgx.Batch) error {
 			if tags[i], err = list(s.Tags); err != nil {
 				return err
 			}
+			if custom[i], err = object(s.Custom); err != nil {
+				return err
+			}
+			callback[i], secret[i] = text(s.Callback), orNull(s.Secret)
 			priority[i], category[i] = int16(s.Priority), text(s.Category)
 			due[i], expires[i], inReplyTo[i], created[i] = dueAt(s.NotBefore), millis(s.ExpiresAt), text(s.InReplyTo), millis(s.CreatedAt)
 			status[i], reason[i], settled[i] = encode(statuses, s.status), text(s.reason), orNull(s.settled)
 		}
-		q.Queue(insertSends, id, seq, conv, key, ctx, from, to, body, media, tags, priority, category, due, expires, inReplyTo, created, status, reason, settled, newest, ordinal)
+		q.Queue(insertSends, id, seq, conv, key, ctx, from, to, body, media, tags, priority, category, due, expires, inReplyTo, created, status, reason, settled, newest, ordinal,
+			callback, custom, secret)
 	}
 	if n := len(w.changedSends); n > 0 {
 		id, status, reason := make([]uuid.UUID, n), make([]int16, n), make([]*string, n)
