@@ -17,6 +17,7 @@ func (d *Daemon) apiSending(cfg Config) api.Sending {
 		Project: cfg.SignalWire.Project, Contexts: d.servedContexts, Recent: d.recent, Forwards: d.forwards,
 		ReplyWindow:  func() time.Duration { return d.cfg.Load().Sending.ReplyWindow },
 		ReplyExpires: func() time.Duration { return d.cfg.Load().Sending.ReplyExpires },
+		Callback:     func(url string) error { return allowedCallback(url, d.cfg.Load().Callbacks.Allow) },
 		Options:      sms.Options{Prefix: cfg.Sending.TrialPrefix},
 	}
 }
@@ -73,4 +74,30 @@ func (d *Daemon) recall(ctx context.Context) {
 // gateRules are asked about every send, in this order.
 func (d *Daemon) gateRules() []messaging.Rule {
 	return append([]messaging.Rule{d.recent, d.jobs}, d.policy.Rules()...)
+}
+
+// buildCallbacks lets the callbacks of sends be told, where the journal can be asked.
+func (d *Daemon) buildCallbacks(cfg Config) {
+	archive, ok := d.store.(messaging.Archive)
+	if !ok {
+		return
+	}
+	sending := d.apiSending(cfg)
+	d.callbacks = newCallbacks(d.engine, archive, &sending, d.log, d.reg)
+
+}
+
+// bookmark begins to look after a send that has a callback; nil without one to do so.
+func (d *Daemon) bookmark() func(*messaging.Send) *messaging.ValueChange {
+	if d.callbacks == nil {
+		return nil
+	}
+	return d.callbacks.bookmark
+}
+
+// heard is told of each event that is to be handled.
+func (d *Daemon) heard(ev *messaging.Event) {
+	if d.callbacks != nil { // set before the engine runs
+		d.callbacks.heard(ev)
+	}
 }

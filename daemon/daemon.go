@@ -44,32 +44,33 @@ func finishBudget(total time.Duration) time.Duration {
 // Daemon is one Signpost process: a store, a Relay session, an engine and the local HTTP
 // endpoints. Make one with [New]; all methods are safe for concurrent use.
 type Daemon struct {
-	boot     Config                 // what the parts that need a restart run with
-	cfg      atomic.Pointer[Config] // in force otherwise
-	load     func() (Config, error) // how Reload gets the next one; nil: it cannot
-	setup    func(*contexts.Router)
-	opts     options
-	log      *slog.Logger
-	level    *slog.LevelVar
-	sup      supervisor
-	life     lifecycle
-	store    messaging.Store
-	client   *relay.Client
-	platform messaging.MessageLog // nil: there is none to ask
-	policy   *policy.Policy
-	counting messaging.Counting // nil: what is counted is this daemon's alone
-	keeper   keeper             // nil: what was counted ends with the process
-	engine   *messaging.Engine
-	reg      *prometheus.Registry
-	metrics  *configMetrics
-	pruner   *pruner
-	media    *mediafetch.Fetcher
-	outside  *handlers.Metrics
-	forwards *handlers.Forwards
-	recent   *api.Recent
-	jobs     *api.Jobs
-	served   atomic.Pointer[[]string] // the contexts
-	http     http.Handler
+	boot      Config                 // what the parts that need a restart run with
+	cfg       atomic.Pointer[Config] // in force otherwise
+	load      func() (Config, error) // how Reload gets the next one; nil: it cannot
+	setup     func(*contexts.Router)
+	opts      options
+	log       *slog.Logger
+	level     *slog.LevelVar
+	sup       supervisor
+	life      lifecycle
+	store     messaging.Store
+	client    *relay.Client
+	platform  messaging.MessageLog // nil: there is none to ask
+	policy    *policy.Policy
+	counting  messaging.Counting // nil: what is counted is this daemon's alone
+	keeper    keeper             // nil: what was counted ends with the process
+	engine    *messaging.Engine
+	reg       *prometheus.Registry
+	metrics   *configMetrics
+	pruner    *pruner
+	media     *mediafetch.Fetcher
+	outside   *handlers.Metrics
+	forwards  *handlers.Forwards
+	recent    *api.Recent
+	jobs      *api.Jobs
+	callbacks *callbacks
+	served    atomic.Pointer[[]string] // the contexts
+	http      http.Handler
 
 	reloading sync.Mutex // one reload at a time
 	routing   *routing   // guarded by reloading
@@ -127,6 +128,7 @@ func (d *Daemon) build(cfg Config) (err error) {
 	}
 	d.engine = messaging.NewEngine(d.store, d.routing, d.client, engineConfig(cfg, d.opts, d.log, messaging.NewMetrics(d.reg), d.platform, d.gateRules(), d.policy.Instances, d.cfg.Load))
 	d.jobs.Use(d.engine)
+	d.buildCallbacks(cfg)
 	d.reg.MustRegister(newStatusCollector(d.client.Status, d.engine.Status))
 	d.pruner = newPruner(d.store.Prune, func() time.Duration { return d.cfg.Load().Retention.Texts }, d.log, d.reg)
 	d.metrics.loaded(cfg.Hash())
@@ -254,6 +256,9 @@ func (d *Daemon) start(ended chan<- error) error {
 	var recalled sync.WaitGroup
 	recalled.Go(func() { d.recall(recalling) })
 	recalled.Go(func() { d.followJobs(recalling) })
+	if d.callbacks != nil {
+		recalled.Go(func() { d.callbacks.run(recalling) })
+	}
 	d.life.onStop("api", time.Second, func(context.Context) error {
 		stopRecalling()
 		recalled.Wait()

@@ -16,6 +16,7 @@ import (
 type routing struct {
 	router  *contexts.Router
 	retired map[string]*contexts.Router // by context; as many as were ever configured
+	heard   func(*messaging.Event)      // told of each event that is to be handled; may be nil
 }
 
 // newRouting builds a router: configured describes what the configuration says, then setup
@@ -57,6 +58,9 @@ func (rt *routing) after(old *routing) {
 
 // HandlerFor gives the chain of an event; the engine asks for it before each run.
 func (rt *routing) HandlerFor(ev *messaging.Event) messaging.Handler {
+	if rt.heard != nil {
+		rt.heard(ev)
+	}
 	return rt.of(ev).HandlerFor(ev)
 }
 

@@ -78,7 +78,11 @@ func consentPolicy(boot *Config, inForce func() *Config) messaging.ConsentPolicy
 
 // route builds the routing of a configuration.
 func (d *Daemon) route(cfg *Config) (*routing, error) {
-	return newRouting(func(r *contexts.Router) error { return cfg.addContexts(r, d.log) }, d.setup)
+	rt, err := newRouting(func(r *contexts.Router) error { return cfg.addContexts(r, d.log) }, d.setup)
+	if err == nil {
+		rt.heard = d.heard
+	}
+	return rt, err
 }
 
 // equipped is ctx with what handlers use that is the daemon's.

@@ -812,6 +812,7 @@ func TestDocumented(t *testing.T) {
 		PlatformEntry{},
 		PlatformLog{},
 		PlatformLinks{},
+		Callback{},
 		NewJob{},
 		Job{},
 		JobList{},
