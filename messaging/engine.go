@@ -357,7 +357,7 @@ func (e *Engine) load(q Query, then func(*Work)) {
 			w, err := e.store.Load(e.reading, q)
 			if err == nil {
 				marks := e.marksOf(w)
-				e.post(func() { e.marks.relearn(marks); then(w) })
+				e.post(func() { e.marks.relearn(marks, e.marks.during); then(w) })
 				return
 			}
 			e.cfg.Logger.Warn("store cannot be read", "err", err, "attempt", n)

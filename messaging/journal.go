@@ -343,7 +343,7 @@ func (e *Engine) learn(b *batch) {
 	}
 	e.consented(b.Consents)
 	if e.traits.Shared {
-		e.marks.relearn(&sharedMarks{b.conversations(), b.Marks})
+		e.marks.relearn(&sharedMarks{b.conversations(), b.Marks}, nil)
 	}
 	b.EachValue(e.marks.changed)
 }

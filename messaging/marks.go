@@ -91,6 +91,9 @@ type marks struct {
 	of     map[string]mark // by Conversation.Key
 	paused int
 	swept  time.Time
+	// during are the conversations that changed here since a reading of a shared store began,
+	// which it may not have seen; nil while there is none.
+	during map[string]bool
 }
 
 type mark struct {
@@ -150,6 +153,9 @@ func (ms *marks) learn(v *Value) {
 func (ms *marks) changed(c *ValueChange) {
 	if c.Bucket != BucketQuestions && c.Bucket != BucketPauses || !c.Applied {
 		return
+	}
+	if ms.during != nil {
+		ms.during[c.Key] = true
 	}
 	if !c.Delete {
 		v := c.value()

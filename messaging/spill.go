@@ -41,9 +41,10 @@ func (e *Engine) pageIn() {
 	q := Query{Owner: e.cfg.Owner, Now: e.now, AfterSeq: s.cursor, Limit: spillPage + len(s.paged), Events: true}
 	if e.traits.Shared {
 		q.AfterSeq = 0
+		e.marks.during = map[string]bool{}
 	}
 	e.load(q, func(w *Work) {
-		s.loading = false
+		s.loading, e.marks.during = false, nil
 		fresh := 0
 		for _, u := range w.Events {
 			if seq := u.Event.Seq; !s.paged[seq] && !s.ended[seq] {

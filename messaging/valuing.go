@@ -106,9 +106,7 @@ func (e *Engine) Pause(ctx context.Context, c Conversation, until time.Time) err
 			done(errPausesFull)
 			return
 		}
-		v := pauseChange(c, until)
-		v.Bucket = BucketPauses
-		e.journal.value(&valuing{ValueChange: v, reply: done})
+		e.journal.value(&valuing{ValueChange: pauseChange(c, until), reply: done})
 	})
 }
 
@@ -191,16 +189,21 @@ func (e *Engine) readShared(keys []string) *sharedMarks {
 	return m
 }
 
-// relearn takes over what a shared store says of some conversations.
-func (ms *marks) relearn(m *sharedMarks) {
+// relearn takes over what a shared store says of some conversations, but for those that
+// changed here since it was asked.
+func (ms *marks) relearn(m *sharedMarks, since map[string]bool) {
 	if m == nil {
 		return
 	}
 	for _, key := range m.keys {
-		ms.set(key, mark{})
+		if !since[key] {
+			ms.set(key, mark{})
+		}
 	}
 	for i := range m.values {
-		ms.learn(&m.values[i])
+		if !since[m.values[i].Key] {
+			ms.learn(&m.values[i])
+		}
 	}
 }
 
