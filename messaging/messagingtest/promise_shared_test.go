@@ -1,6 +1,7 @@
 package messagingtest
 
 import (
+	"context"
 	"flag"
 	"math/rand/v2"
 	"os"
@@ -22,9 +23,14 @@ func TestNothingLeavesAfterAStopOfAnother(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			store := newSharedStore(os.Getenv(wrongVariable))
 			store.lease, store.margin = 10*time.Second, 5*time.Second
+			open := func(*testing.T) messaging.Store { return &sharedStore{store.sharedData} }
+			if n/each%2 == 1 {
+				open = func(*testing.T) messaging.Store {
+					return &slowStore{&sharedStore{store.sharedData}, rand.New(rand.NewPCG(seed, uint64(n)))}
+				}
+			}
 			frames += PlayConsent(t, ConsentPlay{
-				Open:     func(*testing.T) messaging.Store { return &sharedStore{store.sharedData} },
-				Replicas: 2, Scripts: each, Seed: seed + uint64(n),
+				Open: open, Replicas: 2, Scripts: each, Seed: seed + uint64(n),
 				Settle: synctest.Wait, Pause: time.Sleep, Within: 250 * time.Millisecond,
 			})
 		})
@@ -33,6 +39,33 @@ func TestNothingLeavesAfterAStopOfAnother(t *testing.T) {
 	if frames < *sharedInterleavings {
 		t.Error("too few frames to judge by")
 	}
+}
+
+// slowStore is an instance that hears late of what it has committed, and of what others have.
+type slowStore struct {
+	*sharedStore
+	rnd *rand.Rand
+}
+
+func (s *slowStore) Commit(ctx context.Context, b *messaging.Batch) error {
+	err := s.sharedStore.Commit(ctx, b)
+	says := false
+	b.EachConsent(func(*messaging.ConsentChange) { says = true })
+	if !says { // the judge takes the answer for the time of a stop
+		time.Sleep(time.Duration(s.rnd.IntN(600)) * time.Millisecond)
+	}
+	return err
+}
+
+func (s *slowStore) Consents(ctx context.Context, after int64, limit int) ([]messaging.ConsentState, error) {
+	time.Sleep(time.Second)
+	return s.sharedStore.Consents(ctx, after, limit)
+}
+
+func (s *slowStore) Traits() messaging.Traits {
+	t := s.sharedStore.Traits()
+	t.Blocking = true // another goroutine than the engine's waits for it
+	return t
 }
 
 // TestThePlayNoticesWhatIsWrong plays on stores that do not look into the ledger, each in
