@@ -7,6 +7,9 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/signpost-sms/signpost/handlers"
+	"github.com/signpost-sms/signpost/messaging"
 )
 
 // decoder decodes YAML into Go values strictly, and reports everything that does not fit
@@ -18,6 +21,8 @@ type decoder struct {
 	report func(Finding)
 	// set is told of every key that got a value, or would have if the value were right.
 	set func(key string, p Place)
+	// chain builds a chain of handlers that is the value of an option; nil where none can be.
+	chain func(n *yaml.Node, key string) messaging.Middleware
 }
 
 // selfDecoder is a type of ours that reads its node itself.
@@ -42,6 +47,19 @@ func (d *decoder) decode(n *yaml.Node, v reflect.Value, key string) {
 	}
 	if s, ok := v.Addr().Interface().(selfDecoder); ok {
 		s.decode(d, at, key)
+		return
+	}
+	if c, ok := v.Addr().Interface().(*handlers.Chain); ok && d.chain != nil {
+		c.Then = d.chain(at, key)
+		return
+	}
+	if s, ok := v.Addr().Interface().(handlers.Shorthand); ok && v.Kind() == reflect.Struct && n.Kind == yaml.ScalarNode && !isNull(n) {
+		if d.unsetBelow(n, key) {
+			return
+		}
+		if err := s.SetScalar(n.Value); err != nil {
+			d.bad(n, key, "bad-value", lastOf(key)+": "+err.Error(), "")
+		}
 		return
 	}
 	if _, ok := v.Addr().Interface().(yaml.Unmarshaler); ok {

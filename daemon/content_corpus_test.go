@@ -14,16 +14,12 @@ import (
 )
 
 // contentHandlers are handlers of the corpus, with the texts and words that those of
-// businesses have: reminders, menus, and the messages of a campaign.
+// businesses have: reminders, and the messages of a campaign.
 func contentHandlers() []Option {
 	type remind struct {
 		Question string   `yaml:"question"`
 		Reminder string   `yaml:"reminder"`
 		Answers  []string `yaml:"answers"`
-	}
-	type menu struct {
-		Text    string `yaml:"text"`
-		Choices any    `yaml:"choices"`
 	}
 	type campaign struct {
 		Template     string `yaml:"template"`
@@ -35,7 +31,6 @@ func contentHandlers() []Option {
 	}
 	return []Option{
 		Middleware("remind", func(remind) (messaging.Middleware, error) { return passOn, nil }),
-		Middleware("menu", func(menu) (messaging.Middleware, error) { return passOn, nil }),
 		Middleware("campaign", func(campaign) (messaging.Middleware, error) { return passOn, nil }),
 	}
 }

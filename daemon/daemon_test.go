@@ -71,7 +71,12 @@ func newSpace(t *testing.T, edit ...relaytest.Option) *relaytest.Server {
 // startDaemon runs a daemon on the space; the test stops it, or its end does.
 func startDaemon(t *testing.T, space *relaytest.Server, setup func(*contexts.Router), opts ...Option) *running {
 	t.Helper()
-	cfg := simConfig(space.URL())
+	return startConfigured(t, simConfig(space.URL()), space, setup, opts...)
+}
+
+// startConfigured is startDaemon with a configuration that is not the usual one.
+func startConfigured(t *testing.T, cfg Config, space *relaytest.Server, setup func(*contexts.Router), opts ...Option) *running {
+	t.Helper()
 	r := &running{t: t, space: space, log: &logBuffer{}, ended: make(chan error, 1)}
 	d, err := New(cfg, setup, append([]Option{
 		WithLogger(slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))),

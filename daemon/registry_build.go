@@ -116,6 +116,7 @@ func (b *builder) item(item HandlerConfig, kind messaging.Kind, env handlers.Env
 		}},
 	}
 	o.env.Where = item.key
+	o.chain = func(n *yaml.Node, key string) messaging.Middleware { return o.inner(n, key, o.env) }
 	o.read()
 	if failed {
 		return nil // more would be said about options that were never read
@@ -214,19 +215,26 @@ func (o *optionsReader) long(n *yaml.Node, v reflect.Value, key string) {
 	if nested == nil {
 		return
 	}
-	var items []HandlerConfig
-	o.decode(nested, reflect.ValueOf(&items).Elem(), key+"."+nestedKey)
-	if len(items) == 0 {
-		o.bad(nested, key, "no-handlers", "the nested chain has no handlers", "list at least one, or remove the key")
-		return
-	}
 	env, err := nester.NestedEnv(o.env)
 	if err != nil {
 		o.explain(err)
 		return
 	}
+	if chain := o.inner(nested, key+"."+nestedKey, env); chain != nil {
+		nester.SetNested(chain)
+	}
+}
+
+// inner builds a chain within the options; nil, with a finding, for none.
+func (o *optionsReader) inner(n *yaml.Node, key string, env handlers.Env) messaging.Middleware {
+	var items []HandlerConfig
+	o.decode(n, reflect.ValueOf(&items).Elem(), key)
+	if len(items) == 0 {
+		o.bad(n, parentKey(key), "no-handlers", "the nested chain has no handlers", "list at least one, or remove the key")
+		return nil
+	}
 	inner := builder{registry: o.builder.registry, report: o.report}
-	nester.SetNested(compose(inner.chain(items, o.kind, env)))
+	return compose(inner.chain(items, o.kind, env))
 }
 
 // nestedKey is the key of a chain within the options of a handler.
@@ -291,12 +299,14 @@ func childAt(n *yaml.Node, key string) *yaml.Node {
 	return nil
 }
 
-// context builds the chains of one context.
-func (b *builder) context(c *Config, name string, log *slog.Logger) (messages, states []messaging.Middleware) {
+// context builds the chains of one context, and what its handlers need besides them.
+func (b *builder) context(c *Config, name string, log *slog.Logger) (messages, states []messaging.Middleware, routes *handlers.Routes) {
 	templates, _ := c.texts() // what is wrong with one was reported where it stands
-	env := handlers.Env{Brand: c.Brand, Logger: log, Templates: templates}
+	env := handlers.Env{Brand: c.Brand, Logger: log, Templates: templates, Routes: new(handlers.Routes)}
 	ctx := c.Contexts[name]
-	return b.chain(ctx.Handlers, messaging.KindMessage, env), b.chain(ctx.States, messaging.KindState, env)
+	messages = b.chain(ctx.Handlers, messaging.KindMessage, env)
+	states = b.chain(ctx.States, messaging.KindState, env)
+	return slices.Concat(env.Routes.First(), messages), states, env.Routes
 }
 
 // addContexts registers the configured contexts with r, handlers built anew. It cannot fail
@@ -308,13 +318,19 @@ func (c *Config) addContexts(r *contexts.Router, log *slog.Logger) error {
 		b.registry = registryOf(nil)
 	}
 	for _, name := range c.ContextNames() {
-		messages, states := b.context(c, name, log)
+		messages, states, routes := b.context(c, name, log)
 		r.Context(name, func(r *contexts.Router) {
 			// Who is through all handlers wanted nothing: the event is complete.
 			nobody := messaging.Named("", handlers.Ignore())
 			r.With(messages...).OnMessage(nobody)
 			if len(states) > 0 {
 				r.With(states...).OnState(nobody)
+			}
+			for question, h := range routes.Answers() {
+				r.Answer(question, messaging.Named("answer to "+question, h))
+			}
+			if h := routes.Paused(); h != nil {
+				r.Paused(h)
 			}
 		})
 	}

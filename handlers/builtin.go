@@ -27,10 +27,17 @@ type Options interface {
 	Middleware(env Env) (messaging.Middleware, error)
 }
 
-// Scalar is implemented by options that have a short form, such as `reply: text`.
+// Scalar is implemented by options that have a short form, such as `reply: text`. The text
+// may be empty.
 type Scalar interface {
 	Options
-	// SetScalar sets the options from the text of a scalar; it may be empty.
+	Shorthand
+}
+
+// Shorthand is implemented by what may be written as one text instead of keys with values,
+// such as an [Action].
+type Shorthand interface {
+	// SetScalar takes the text.
 	SetScalar(text string) error
 }
 
@@ -59,6 +66,9 @@ type Env struct {
 	Brand string
 	// Templates are the named texts that handlers can answer with; nil for none.
 	Templates *texts.Set
+	// Routes takes what handlers need besides their place in the chain; nil where there is
+	// no context to take it.
+	Routes *Routes
 	// Logger is where log and on_state write; nil means slog.Default.
 	Logger *slog.Logger
 
@@ -109,6 +119,36 @@ func Builtins() map[string]Builtin {
 			Example: "template: {name: welcome, locale: es, variables: {shop: \"{{.Context}}\"}}",
 			Kind:    messaging.KindMessage,
 			New:     func() Options { return new(TemplateOptions) },
+		},
+		"menu": {
+			Doc:     "Offers choices, by words; what is no choice is answered with them, once an hour.",
+			Example: `menu: {text: "Reply 1 for hours, 2 for prices.", choices: {"1": "Tue-Sat 10-7.", "2": {template: hours}}}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(MenuOptions) },
+		},
+		"unknown": {
+			Doc:     "Answers what reaches it so many times an hour in a conversation; the others pass.",
+			Example: `unknown: {reply: "Sorry, a person has to read that.", times: 2, every: 1h}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(UnknownOptions) },
+		},
+		"ask": {
+			Doc:     "Asks something, and takes the answer when it comes.",
+			Example: `ask: {question: "Which day suits you, MON or TUE?", answers: {MON: "Monday it is.", TUE: "Tuesday it is."}}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(AskOptions) },
+		},
+		"handover": {
+			Doc:     "Hands the conversation to a person, whom it tells of each message, and is silent meanwhile.",
+			Example: `handover: {url: "http://127.0.0.1:5000/handover", for: 4h, reply: "A person will answer you here.", resume: [BOT]}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(HandoverOptions) },
+		},
+		"reminder": {
+			Doc:     "Makes an appointment, reminds of it, and takes the answer to the reminder.",
+			Example: `reminder: {at: "{{.Body}}", zone: America/Chicago, text: "See you on {{.When}}. Reply C to confirm or R to reschedule."}`,
+			Kind:    messaging.KindMessage,
+			New:     func() Options { return new(ReminderOptions) },
 		},
 		"ignore": {
 			Doc:     "Completes every event that reaches it without an answer.",

@@ -13,6 +13,7 @@ import (
 // daemon. They hold no number, no text and no address.
 type Metrics struct {
 	outside *prometheus.HistogramVec // by handler and outcome
+	unknown *prometheus.CounterVec   // by context and whether it was answered
 }
 
 // NewMetrics registers the metrics with r.
@@ -21,8 +22,11 @@ func NewMetrics(r prometheus.Registerer) *Metrics {
 		Namespace: "signpost", Name: "outside_seconds",
 		Help:    "How long endpoints and programs took that handlers asked; outcome is ok, refused, later or failed.",
 		Buckets: []float64{.005, .02, .1, .5, 1, 2.5, 5, 10, 30},
-	}, []string{"handler", "outcome"})}
-	r.MustRegister(m.outside)
+	}, []string{"handler", "outcome"}), unknown: prometheus.NewCounterVec(prometheus.CounterOpts{
+		Namespace: "signpost", Name: "unknown_messages_total",
+		Help: "Messages that a menu, or the handler unknown, did not understand; answered is yes or no.",
+	}, []string{"context", "answered"})}
+	r.MustRegister(m.outside, m.unknown)
 	return m
 }
 
@@ -34,6 +38,19 @@ func (metricsKey) String() string { return "handlers: metrics" }
 // daemon does so for every handler.
 func WithMetrics(ctx context.Context, m *Metrics) context.Context {
 	return context.WithValue(ctx, metricsKey{}, m)
+}
+
+// observeUnknown counts a message that nobody understood. Its context is one that is served.
+func observeUnknown(ctx context.Context, name string, answered bool) {
+	m, ok := ctx.Value(metricsKey{}).(*Metrics)
+	if !ok {
+		return
+	}
+	word := "no"
+	if answered {
+		word = "yes"
+	}
+	m.unknown.WithLabelValues(name, word).Inc()
 }
 
 // observeOutside counts one try of something outside.
