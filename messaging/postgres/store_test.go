@@ -2,6 +2,7 @@ package postgres_test
 
 import (
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"net/url"
@@ -33,7 +34,19 @@ var schemas struct {
 	made, free []string
 }
 
+// modelChecks is how many histories the random model plays here, where each takes a hundred
+// times as long as in memory; -rapid.checks asks for more.
+const modelChecks = "30"
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked {
+		if err := flag.Set("rapid.checks", modelChecks); err != nil {
+			panic(err)
+		}
+	}
 	code := m.Run()
 	for _, name := range schemas.made {
 		if err := run("DROP SCHEMA " + name + " CASCADE"); err != nil {
