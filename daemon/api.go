@@ -26,7 +26,7 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 	api.New(api.Config{
 		Store: d.store, Engine: d.engine, Draining: d.draining.Load, Metrics: api.NewMetrics(d.reg),
 		Doubts: doubtsOf(cfg, d.platform != nil), Writable: d.journalTakes, Sending: d.apiSending(cfg),
-		Jobs: d.jobs, Texts: d.texts, Bookmark: d.bookmark(),
+		Jobs: d.jobs, Texts: d.texts, Bookmark: d.bookmark(), Talks: d.engine, Codes: d.codes(cfg), Served: d.servedChains,
 	}).Register(private)
 
 	sameOrigin := http.NewCrossOriginProtection()

@@ -1,12 +1,17 @@
 package daemon
 
 import (
+	"cmp"
 	"context"
+	"crypto/hmac"
+	"crypto/sha256"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/messaging"
+	"github.com/signpost-sms/signpost/messaging/otp"
 	"github.com/signpost-sms/signpost/messaging/sms"
 	"github.com/signpost-sms/signpost/messaging/texts"
 )
@@ -100,4 +105,38 @@ func (d *Daemon) heard(ev *messaging.Event) {
 	if d.callbacks != nil { // set before the engine runs
 		d.callbacks.heard(ev)
 	}
+}
+
+// servedChains lists the contexts with what the configuration says that they run.
+func (d *Daemon) servedChains() []api.Served {
+	cfg, confirmed := d.cfg.Load(), d.client.Status().Contexts
+	var list []api.Served
+	for _, name := range d.servedContexts() {
+		s := api.Served{Name: name, Subscribed: slices.Contains(confirmed, name)}
+		for _, h := range cfg.Contexts[name].Handlers {
+			s.Handlers = append(s.Handlers, h.Name)
+		}
+		for _, h := range cfg.Contexts[name].States {
+			s.States = append(s.States, h.Name)
+		}
+		list = append(list, s)
+	}
+	return list
+}
+
+// codes are the one-time codes. Their secret is made of the platform's, which all daemons of
+// a journal have and a restart does not change; nil without one.
+func (d *Daemon) codes(cfg Config) api.Codes {
+	key := cmp.Or(cfg.SignalWire.Token.Reveal(), cfg.SignalWire.JWT.Reveal())
+	if key == "" {
+		return nil
+	}
+	mac := hmac.New(sha256.New, []byte(key))
+	mac.Write([]byte("signpost one-time codes"))
+	codes, err := otp.New(d.engine, otp.Config{Secret: mac.Sum(nil), Metrics: otp.NewMetrics(d.reg)})
+	if err != nil {
+		d.log.Error("there are no one-time codes", "err", err)
+		return nil
+	}
+	return codes
 }

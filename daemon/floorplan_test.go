@@ -27,6 +27,7 @@ var floors = map[string]int{
 	"messaging/postgres":      2,
 	"messaging/messagingtest": 2,
 	"messaging/policy":        2,
+	"messaging/otp":           2,
 	"messaging":               1,
 	"messaging/sms":           0,
 	"messaging/consent":       0,

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -35,6 +36,12 @@ type Config struct {
 	Writable func() error
 	// Jobs are the bulk jobs; nil: there are none.
 	Jobs *Jobs
+	// Talks hands conversations to a person; nil: it cannot be done.
+	Talks Talks
+	// Codes are the one-time codes; nil: there are none.
+	Codes Codes
+	// Served lists the contexts; nil: there are none.
+	Served func() []Served
 	// Texts are the templates of the configuration in force; nil: there are none.
 	Texts func() *texts.Set
 	// Bookmark makes the value in which is kept what a send's callback has been told; nil:
@@ -55,6 +62,7 @@ type API struct {
 	schemas  *schemas
 	claims   claims
 	counts   counted
+	streams  atomic.Int64
 }
 
 // New makes an API. It does nothing until it is registered.

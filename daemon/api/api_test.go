@@ -117,7 +117,7 @@ func (o *operator) SetValue(ctx context.Context, cs ...*messaging.ValueChange) e
 
 // desk is an API over a store.
 type desk struct {
-	t      *testing.T
+	t      testing.TB
 	store  messaging.Store
 	engine *operator
 	mux    *http.ServeMux
@@ -126,6 +126,8 @@ type desk struct {
 	recent *Recent
 	jobs   *Jobs
 	claims forwarded
+	talks  talks
+	codes  locksmith
 }
 
 // forwarded is a Forwards to which one pair belongs, with a key that counts.
@@ -143,7 +145,7 @@ func (f *forwarded) Claim(from, to messaging.Number, _ string) (string, string, 
 	return f.event, fmt.Sprintf("%s~%d", f.event, f.n), true
 }
 
-func newDesk(t *testing.T, store messaging.Store) *desk {
+func newDesk(t testing.TB, store messaging.Store) *desk {
 	t.Helper()
 	d := &desk{t: t, store: store, engine: &operator{store: store}, mux: http.NewServeMux(), recent: NewRecent(time.Hour), jobs: NewJobs()}
 	d.jobs.Use(d.engine)
@@ -154,7 +156,7 @@ func newDesk(t *testing.T, store messaging.Store) *desk {
 	New(Config{
 		Store: store, Engine: d.engine, Draining: func() bool { return d.drains },
 		Doubts:   Doubts{Log: true, Wait: time.Minute, Settle: 5 * time.Minute, Release: 10 * time.Minute, Then: "hold"},
-		Writable: func() error { return d.down }, Jobs: d.jobs,
+		Writable: func() error { return d.down }, Jobs: d.jobs, Talks: &d.talks, Codes: &d.codes,
 		Sending: Sending{
 			Project: "project", Contexts: func() []string { return []string{"sales", "support"} }, Recent: d.recent,
 			ReplyWindow: hour, ReplyExpires: hour, Forwards: &d.claims,
@@ -813,6 +815,17 @@ func TestDocumented(t *testing.T) {
 		PlatformLog{},
 		PlatformLinks{},
 		Callback{},
+		NewSend{},
+		Conversation{},
+		Conversations{},
+		Talk{},
+		PauseUntil{},
+		Served{},
+		ServedList{},
+		VerifyStart{},
+		VerifyStarted{},
+		VerifyCheck{},
+		VerifyChecked{},
 		NewJob{},
 		Job{},
 		JobList{},

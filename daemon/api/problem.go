@@ -47,6 +47,7 @@ var (
 	Conflict     = Kind{"conflict", "It was asked for differently before", http.StatusConflict}
 	TooLarge     = Kind{"too-large", "The request is too large", http.StatusRequestEntityTooLarge}
 	TooSlow      = Kind{"too-slow", "The request did not come in time", http.StatusRequestTimeout}
+	TooMany      = Kind{"too-many", "It was asked for too often", http.StatusTooManyRequests}
 	Misdirected  = Kind{"misdirected", "The Host header names another machine", http.StatusMisdirectedRequest}
 	ReloadFailed = Kind{"reload-failed", "The old configuration stays in force", http.StatusUnprocessableEntity}
 	Failed       = Kind{"failed", "It did not work", http.StatusInternalServerError}
@@ -58,7 +59,7 @@ var (
 // Kinds lists all of them.
 func Kinds() []Kind {
 	return []Kind{
-		BadRequest, Unauthorized, Forbidden, NotFound, Unknown, TooLate, Elsewhere, Exists, Conflict, TooLarge, TooSlow, Misdirected, ReloadFailed,
+		BadRequest, Unauthorized, Forbidden, NotFound, Unknown, TooLate, Elsewhere, Exists, Conflict, TooLarge, TooSlow, TooMany, Misdirected, ReloadFailed,
 		Failed, Unsupported, Draining, Unavailable,
 	}
 }

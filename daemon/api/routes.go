@@ -36,7 +36,9 @@ var (
 const ndjson = "application/x-ndjson"
 
 // all are every path of the API but the description itself.
-func (a *API) all() []route { return slices.Concat(a.routes(), a.bulkRoutes(), a.platformRoutes()) }
+func (a *API) all() []route {
+	return slices.Concat(a.routes(), a.bulkRoutes(), a.conversationRoutes(), a.platformRoutes())
+}
 
 // routes are those over the journal.
 func (a *API) routes() []route {
@@ -50,6 +52,17 @@ func (a *API) routes() []route {
 		{method: "POST", path: "/v1/deadletters/{id}/drop", tag: tagChange, summary: "Let a dead letter go", answer: Done{}, handle: a.drop},
 		{method: "GET", path: "/v1/doubts", tag: tagLook, summary: "A page of sends in doubt", params: pageParams, answer: Page{}, handle: a.doubts},
 		{method: "POST", path: "/v1/doubts/{id}/resolve", tag: tagChange, summary: "End a doubt", body: Resolve{}, answer: Done{}, handle: a.resolve},
+		{
+			method: "POST", path: "/v1/sends", tag: tagChange, summary: "Send a message, now or at a time",
+			params: []param{{name: headerKey, about: "the same as the member key", header: true}}, body: NewSend{}, answer: Message{}, handle: a.createSend,
+		},
+		{
+			method: "GET", path: "/v1/events", tag: tagLook, summary: "Messages as they are journaled, as server-sent events",
+			params: append([]param{{name: "Last-Event-ID", about: "go on behind this event", header: true}}, searchParams...), answer: Message{}, media: "text/event-stream", handle: a.events,
+		},
+		{method: "GET", path: "/v1/contexts", tag: tagLook, summary: "The contexts and their chains", answer: ServedList{}, handle: a.contexts},
+		{method: "POST", path: "/v1/verify/start", tag: "verify", summary: "Send a one-time code", body: VerifyStart{}, answer: VerifyStarted{}, handle: a.startVerify},
+		{method: "POST", path: "/v1/verify/check", tag: "verify", summary: "Check a one-time code", body: VerifyCheck{}, answer: VerifyChecked{}, handle: a.checkVerify},
 		{method: "POST", path: "/v1/sends/{id}/cancel", tag: tagChange, summary: "Take back a send that has not left", answer: Done{}, handle: a.cancel},
 		{method: "GET", path: "/v1/consent", tag: tagConsent, summary: "Where the numbers stand", params: append([]param{
 			{name: "opted_out", about: "those who said STOP", kind: "boolean"}, {name: "review", about: "those whose words somebody has to read", kind: "boolean"},
