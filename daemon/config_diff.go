@@ -103,12 +103,14 @@ func (c *Config) values() *values {
 			name  string
 			items []HandlerConfig
 		}{{"handlers", ctx.Handlers}, {"states", ctx.States}} {
-			var b strings.Builder
+			var full, public strings.Builder
 			for _, item := range chain.items {
-				fmt.Fprintf(&b, "%q:", item.Name)
-				canonical(&b, item.options)
+				fmt.Fprintf(&full, "%q:", item.Name)
+				canonical(&full, item.options, false)
+				fmt.Fprintf(&public, "%q:", item.Name)
+				canonical(&public, item.options, true)
 			}
-			vs.add(value{"contexts." + name + "." + chain.name, b.String(), b.String(), true})
+			vs.add(value{"contexts." + name + "." + chain.name, full.String(), public.String(), true})
 		}
 		if ctx.OptedOut == OptedOutObserve {
 			vs.add(value{"contexts." + name + ".opted_out", string(ctx.OptedOut), string(ctx.OptedOut), true})
@@ -193,22 +195,29 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
+// secretOption is the option of a handler that holds a secret.
+const secretOption = "secret"
+
 // canonical writes what a node says, without how it is written: style, comments, order of
-// keys and aliases do not show.
-func canonical(b *strings.Builder, n *yaml.Node) {
+// keys and aliases do not show. What is public has no secrets.
+func canonical(b *strings.Builder, n *yaml.Node, public bool) {
 	if n == nil {
 		b.WriteString("~")
 		return
 	}
 	switch n.Kind {
 	case yaml.AliasNode:
-		canonical(b, n.Alias)
+		canonical(b, n.Alias, public)
 	case yaml.MappingNode:
 		parts := make(map[string]string)
 		for i := 0; i+1 < len(n.Content); i += 2 {
 			var k, v strings.Builder
-			canonical(&k, n.Content[i])
-			canonical(&v, n.Content[i+1])
+			canonical(&k, n.Content[i], public)
+			if public && n.Content[i].Value == secretOption {
+				v.WriteString("[redacted]")
+			} else {
+				canonical(&v, n.Content[i+1], public)
+			}
 			parts[k.String()] = v.String()
 		}
 		b.WriteByte('{')
@@ -219,7 +228,7 @@ func canonical(b *strings.Builder, n *yaml.Node) {
 	case yaml.SequenceNode:
 		b.WriteByte('[')
 		for _, c := range n.Content {
-			canonical(b, c)
+			canonical(b, c, public)
 			b.WriteByte(',')
 		}
 		b.WriteByte(']')

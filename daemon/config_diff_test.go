@@ -72,6 +72,21 @@ func TestDiffSeesWhatIsNotShown(t *testing.T) {
 	}
 }
 
+// The same of the secret of a handler, which a public hash must not tell.
+func TestSecretOfAHandlerIsNotHashed(t *testing.T) {
+	t.Parallel()
+	with := func(secret string) *Config {
+		return mustLoad(t, "contexts: {support: {handlers: [{forward: {url: 'http://127.0.0.1', secret: "+secret+"}}]}}\n")
+	}
+	a, b := with("one"), with("two")
+	if a.Hash() != b.Hash() {
+		t.Error("another secret has another hash, from which it could be guessed")
+	}
+	if diff := cmp.Diff(Changes{Reload: []string{"contexts.support.handlers"}}, Diff(a, b)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // TestEveryKeyCounts changes each key in turn: none is forgotten by Hash, Diff and String.
 func TestEveryKeyCounts(t *testing.T) {
 	t.Parallel()

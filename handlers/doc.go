@@ -15,7 +15,11 @@
 // A handler that wants a picture of a message asks for it: [OpenMedia] fetches it, and
 // [SaveMedia] keeps it as a file. Nothing is fetched otherwise.
 //
-// A handler that already exists as a web application stays what it is: [Forward] posts it
+// A conversation of several messages is made of [Menu], [NewQuestion], [NewReminder],
+// [NewHandover] and [Unknown]. What they remember is stored with the event's completion. What
+// is answered by a choice of a menu alone is as pure as the choice.
+//
+// A program is run by [Exec]. A handler that already exists as a web application stays what it is: [Forward] posts it
 // the messages, and takes the reply of its answer.
 //
 // Handlers that answer people look at messages only. Delivery states pass them, so that no

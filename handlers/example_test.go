@@ -104,3 +104,40 @@ func ExampleSaveMedia() {
 	// Output:
 	// Hello -> ["Please send a picture."] <nil>
 }
+
+func ExampleMenu() {
+	menu := handlers.Menu("Reply 1 for hours, 2 for prices.", map[string]messaging.Handler{
+		"1": handlers.Reply("Tue-Sat 10-7."),
+		"2": handlers.Reply("Cuts from $22."),
+	})
+	text(menu(handlers.Ignore()), "1")
+	text(menu(handlers.Ignore()), "hello")
+	// Output:
+	// 1 -> ["Tue-Sat 10-7."] <nil>
+	// hello -> ["Reply 1 for hours, 2 for prices."] <nil>
+}
+
+func ExampleNewQuestion() {
+	day, err := handlers.NewQuestion(handlers.AskOptions{
+		Question: "Which day suits you, MON or TUE?",
+		Answers: map[string]handlers.Action{
+			"MON": {Reply: "Monday it is."},
+			"TUE": {Handler: handlers.Reply("Tuesday it is.")},
+		},
+	})
+	if err != nil {
+		panic(err)
+	}
+	r := contexts.NewRouter()
+	r.Context("desk", func(r *contexts.Router) {
+		r.With(handlers.Keyword("BOOK", day.Ask())).OnMessage(handlers.Ignore())
+		r.Answer(day.Name(), day.Answer())
+	})
+	text(day.Ask(), "BOOK")
+	text(day.Answer(), "Tue")
+	text(day.Answer(), "What?")
+	// Output:
+	// BOOK -> ["Which day suits you, MON or TUE?"] <nil>
+	// Tue -> ["Tuesday it is."] <nil>
+	// What? -> [] messaging: not an answer
+}
