@@ -116,30 +116,3 @@ func (c *cli) backUp(ctx context.Context, d *remote, path string) error {
 	c.printf("backed up to %s: %d pages in %s\nlook at it with:  signpost check --store=%s\n", printable(p.Result), p.Total, span(time.Since(began)), shellWord(p.Result))
 	return nil
 }
-
-// progressBar shows a person how far something long is.
-type progressBar struct {
-	c     *cli
-	what  string
-	on    bool
-	shown bool
-}
-
-func (c *cli) progress(what string) *progressBar {
-	return &progressBar{c: c, what: what, on: isTerminal(c.errw) && !c.asJSON}
-}
-
-func (b *progressBar) show(p api.Progress) {
-	if !b.on || p.Total == 0 {
-		return
-	}
-	b.shown = true
-	_, _ = fmt.Fprintf(b.c.errw, "\r%3d%%  %d of %d %s", p.Done*100/p.Total, p.Done, p.Total, b.what)
-}
-
-// clear makes room for the result.
-func (b *progressBar) clear() {
-	if b.shown {
-		_, _ = fmt.Fprint(b.c.errw, "\r\033[K")
-	}
-}
