@@ -112,10 +112,14 @@ func (e *Engine) consider(p *appending) bool {
 	if a.said.Kind == consent.None && (out || pending.stops > 0) && e.marks.questionTo(ev) == nil { // YES, from somebody who was asked nothing
 		e.hearSay(a, consent.Classify(ev.Body, consent.State{OptedOut: true}))
 	}
+	maybe := a.said.Kind == consent.Start && consent.Classify(ev.Body, consent.State{}).Kind == consent.None
 	said, observed := a.said, e.cfg.Consent.Observe(ev.Context)
 	switch said.Kind {
 	case consent.Start:
 		p.Consents = e.changesOf(ev, said)
+		for _, c := range p.Consents {
+			c.UnlessAsked = maybe
+		}
 		e.confirm(p, said, consent.Occasion{Verdict: said, OptedOut: out || pending.stops > 0, TollFree: tollFree(ev.To)}, observed)
 		return !observed
 	case consent.Stop:

@@ -81,6 +81,12 @@ type ConsentChange struct {
 	// change alters nothing; see [Append].
 	Again bool
 
+	// UnlessAsked is set for a change with an Append that is read out of words which may
+	// answer a question. A shared store leaves it out, without a line, if a question is open
+	// in the conversation of the event: the caller may not know of one that another instance
+	// asked.
+	UnlessAsked bool
+
 	// The results.
 	Changed bool         // it altered where the number stands
 	State   ConsentState // where the number stands in the scope after it

@@ -8,6 +8,9 @@ import (
 // consented follows the commit of changes: from now on the gate knows.
 func (e *Engine) consented(cs []*ConsentChange) {
 	for _, c := range cs {
+		if c.State.Seq == 0 {
+			continue // it was left out
+		}
 		e.standing.apply(c.State)
 		e.cfg.Metrics.consent.WithLabelValues(string(c.Verb), orDefault(c.Tier, string(c.Origin))).Inc()
 		if c.Verb == ConsentStop && !c.ReceivedAt.IsZero() {

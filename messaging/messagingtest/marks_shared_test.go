@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -98,7 +99,17 @@ func TestQuestionsAndPausesOfOthers(t *testing.T) {
 			t.Fatal(err)
 		}
 		say(0, "to the bot")
-		want := []string{"chain: hello", "Which day?", "booked: 12", "chain: 13", "chain: to the bot"}
+		say(0, "book")
+		say(0, "STOP")
+		time.Sleep(10 * time.Second) // until the other one knows
+		say(1, "YES") // of which the second one cannot know before it is written that it may be an answer
+		if states, err := store.ConsentOf(t.Context(), theirs); err != nil || len(states) != 1 || !states[0].OptedOut {
+			t.Errorf("YES was taken for an opt-in while a question of another instance was open: %+v, %v", states, err)
+		}
+		say(1, "START")
+		say(1, "12")
+		wire.texts = slices.DeleteFunc(wire.texts, func(s string) bool { return strings.Contains(s, "STOP") || strings.Contains(s, "HELP") })
+		want := []string{"chain: hello", "Which day?", "booked: 12", "chain: 13", "chain: to the bot", "Which day?", "booked: 12"}
 		if !slices.Equal(wire.texts, want) {
 			t.Errorf("said %q, want %q", wire.texts, want)
 		}

@@ -195,7 +195,7 @@ func (m *model) append(a *messaging.Append) {
 		m.conclude(nil, true, a.Outcome, true)
 		return
 	}
-	wanted := m.changeAll(a.Consents)
+	wanted := m.changeUnasked(a)
 	e := &modelEvent{ev: a.Event, finished: a.Outcome != nil && a.Outcome.Fate != messaging.FateRetry}
 	m.events = append(m.events, e)
 	if a.Event.Kind == messaging.KindState {

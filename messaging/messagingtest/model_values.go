@@ -120,3 +120,22 @@ func (m *model) marks(b *messaging.Batch) {
 		}
 	}
 }
+
+// changeUnasked changes what an event says about consent, unless a question may be what it
+// answers.
+func (m *model) changeUnasked(a *messaging.Append) (wanted bool) {
+	now := m.batch.Now
+	asked := m.values.find(messaging.BucketQuestions, a.Event.Conversation().Key(), now).Version != messaging.Absent
+	if m.share == nil || !asked || m.share.isWrong("a question makes nothing doubtful") {
+		return m.changeAll(a.Consents)
+	}
+	var rest []*messaging.ConsentChange
+	for _, c := range a.Consents {
+		if c.UnlessAsked {
+			unchanged([]*messaging.ConsentChange{c})
+			continue
+		}
+		rest = append(rest, c)
+	}
+	return (len(rest) > 0 || len(a.Consents) == 0) && m.changeAll(rest)
+}

@@ -621,6 +621,7 @@ func TestSharedNoticesWhatIsWrong(t *testing.T) {
 		"an append overtakes what waits":            "Owner/NothingOvertakesWhatWaits",
 		"an early outcome always stands":            "Owner/EarlyOutcomeNeedsTheConversation",
 		"versions are not compared":                 "Values/CompareAndSet",
+		"a question makes nothing doubtful":         "Consent/UnlessAsked",
 		"marks are not looked at":                   "Owner/EarlyOutcomeNeedsNoMarks",
 		"everybody loads everything":                "Owner/ForeignSendsAreLeftToTheOwner",
 		"what is held is loaded too":                "Owner/FirstAppenderOwns",

@@ -82,6 +82,39 @@ var sharedConsentTests = []sharedTest{
 		b.same("where a number stands", b.consentOf(person(0)), a.consentOf(person(0)))
 	}},
 	{"ReaderMissesNothing", 3, readerMissesNothing},
+	// What may answer a question of another instance is no opt-in.
+	{"UnlessAsked", 2, func(ws []*world) {
+		a, b := ws[0], ws[1]
+		a.commit(change("stop", theirs))
+		question := &messaging.ValueChange{
+			Bucket: messaging.BucketQuestions, Key: messaging.Conversation{Ours: ours, Theirs: theirs}.Key(), ExpiresAt: a.now.Add(time.Hour),
+		}
+		a.commit(question)
+		yes := func(unless bool) (*messaging.ConsentChange, *messaging.Outgoing) {
+			c, out := change("start", theirs), b.queued("welcome back")
+			c.UnlessAsked = unless
+			ap := &messaging.Append{Event: b.message("YES"), Consents: []*messaging.ConsentChange{c}, Outcome: done(out)}
+			batch := b.commit(ap)
+			before := *c
+			if err := b.store.Commit(b.Context(), batch); err != nil {
+				b.Fatalf("Commit of the same batch: %v", err)
+			}
+			b.same("a retried batch", *c, before)
+			b.is("Fresh", ap.Fresh, true)
+			return c, out
+		}
+		c, out := yes(true)
+		b.is("Changed while a question is open", c.Changed, false)
+		b.same("State of what was left out", c.State, messaging.ConsentState{})
+		b.is("Inserted with what was left out", out.Inserted, false)
+		b.same("lines", len(b.entries(messaging.LedgerQuery{})), 1)
+		c, out = yes(false)
+		b.is("Changed by a word that answers nothing", c.Changed, true)
+		b.is("Inserted with it", out.Inserted, true)
+		a.commit(change("stop", theirs), &messaging.ValueChange{Bucket: question.Bucket, Key: question.Key, Delete: true})
+		c, _ = yes(true)
+		b.is("Changed while no question is open", c.Changed, true)
+	}},
 	{"OneChain", 3, func(ws []*world) {
 		const each = 40
 		together(ws, func(w *world) bool {

@@ -74,7 +74,7 @@ func (w *working) append(a *messaging.Append) error {
 	}
 	e := &event{id: ev.ID, ev: ev, fresh: true, seq: w.nextEvent[0], conv: conversationOf(ev)}
 	w.nextEvent = w.nextEvent[1:]
-	sends := w.changeAll(a.Consents)
+	sends := w.changeUnasked(a)
 	if ev.Kind == messaging.KindState {
 		a.Merge = w.arrived(ev)
 		switch {

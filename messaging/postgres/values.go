@@ -45,7 +45,6 @@ type values struct {
 	of       map[valueName]*value
 	versions []int64 // drawn
 	changed  []*value
-	marks    []messaging.Value
 }
 
 // readValues queues the reading of the values that the batch changes, and of the questions
@@ -87,6 +86,19 @@ func (w *working) readValues(q *pgx.Batch) {
 // about it can be decided in advance.
 func (w *working) marked(c messaging.Conversation) bool {
 	return len(w.batch.Marks) > 0 && slices.ContainsFunc(w.batch.Marks, func(v messaging.Value) bool { return v.Key == c.Key() })
+}
+
+// changeUnasked applies the changes of consent that come with an event, but for those that a
+// question, open in its conversation, makes doubtful.
+func (w *working) changeUnasked(a *messaging.Append) (sends bool) {
+	asked := func(c *messaging.ConsentChange) bool { return c.UnlessAsked }
+	if !slices.ContainsFunc(a.Consents, asked) || !slices.ContainsFunc(w.batch.Marks, func(v messaging.Value) bool {
+		return v.Bucket == messaging.BucketQuestions && v.Key == a.Event.Conversation().Key()
+	}) {
+		return w.changeAll(a.Consents)
+	}
+	rest := slices.DeleteFunc(slices.Clone(a.Consents), asked)
+	return len(rest) > 0 && w.changeAll(rest)
 }
 
 func scanValues(rows pgx.Rows, f func(messaging.Value)) error {
@@ -189,13 +201,6 @@ func (w *working) queueValues(q *pgx.Batch) {
 	}
 	if n := len(goneKey); n > 0 {
 		q.Queue(deleteValues, goneBucket, goneKey, goneWas).Exec(all(n))
-	}
-}
-
-// notApplied says of changes that they did not happen.
-func notApplied(cs []*messaging.ValueChange) {
-	for _, c := range cs {
-		c.Applied, c.Version = false, 0
 	}
 }
 
