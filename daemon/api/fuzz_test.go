@@ -32,7 +32,7 @@ func FuzzRequests(f *testing.F) {
 		if route.body == nil || strings.HasSuffix(route.path, "/backup") {
 			return // a backup would write files
 		}
-		d := newDesk(t, memory.New(memory.Config{}))
+		d := newDesk(t, memory.New(memory.Config{MaxBytes: 1 << 20, MaxIDs: 100, MaxKeys: 100, MaxAttempts: 100}))
 		path := strings.NewReplacer("{id}", "x", "{job}", "october", "{ours}", "+12025550100", "{theirs}", "+12025550147", "{number}", "x").Replace(route.path)
 		r := httptest.NewRequest(route.method, path, strings.NewReader(body))
 		r.Header.Set(headerKey, key)
