@@ -89,7 +89,6 @@ func (d *Daemon) buildCallbacks(cfg Config) {
 	}
 	sending := d.apiSending(cfg)
 	d.callbacks = newCallbacks(d.engine, archive, &sending, d.log, d.reg)
-
 }
 
 // bookmark begins to look after a send that has a callback; nil without one to do so.
