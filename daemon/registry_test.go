@@ -203,7 +203,7 @@ func TestOwnHandlersThatCannotBeBuilt(t *testing.T) {
 		"options for none":    {`fixed: {a: b}`, `c.yaml:4:17: unknown-key: unknown key "a"; remove it`},
 		"a value for none":    {`fixed: 7`, "c.yaml:4:16: wrong-type: the options of fixed are one value; write it without a value"},
 		"a list for text":     {`greet: [a]`, "c.yaml:4:16: wrong-type: greet is a list and not one value"},
-		"misspelt name":       {`tikcet`, `c.yaml:4:9: unknown-handler: unknown handler "tikcet"; did you mean ticket? The handlers are fixed, greet,`},
+		"misspelt name":       {`tikcet`, `c.yaml:4:9: unknown-handler: unknown handler "tikcet"; did you mean ticket? The handlers are ask, exec, fixed,`},
 		"unset, reads itself": {`ticket: {url: "http://h/", odd: "${NONE}"}`, "c.yaml:4:42: unset-variable: the environment variable NONE is not set"},
 		"unset name":          {`"${NONE}"`, "c.yaml:4:10: unset-variable: the environment variable NONE is not set"},
 	} {
