@@ -53,3 +53,10 @@ var Indexes = indexes
 
 // CommittingParams settle how the statements of a commit are planned.
 var CommittingParams = committingParams
+
+// WaitForNoDisk makes stores that are opened from now on answer before a commit is on the disk:
+// on a busy one the tests would mostly wait.
+func WaitForNoDisk() { synchronousCommit = "off" }
+
+// asShipped is what a store waits for outside of tests.
+var asShipped = synchronousCommit

@@ -91,7 +91,6 @@ var (
 // that were small when it was first asked, and would plan anew for every batch.
 var committingParams = map[string]string{
 	"enable_seqscan": "off", "enable_hashjoin": "off", "enable_mergejoin": "off", "plan_cache_mode": "force_generic_plan",
-	"jit": "off",
 }
 
 const connectTimeout = 10 * time.Second
@@ -130,6 +129,10 @@ func Open(ctx context.Context, name string, cfg Config) (*Store, error) {
 	return s, nil
 }
 
+// synchronousCommit makes the server answer a commit when it is on the disk. Only tests, which
+// take no power from the server, do without.
+var synchronousCommit = "on"
+
 // parse reads the store's URL and settles what every connection has in common.
 func parse(name string) (*pgxpool.Config, error) {
 	pc, err := pgxpool.ParseConfig(name)
@@ -142,7 +145,7 @@ func parse(name string) (*pgxpool.Config, error) {
 		p["application_name"] = "signpost"
 	}
 	// A server, database or role that is set to lose commits must not weaken the promise.
-	p["synchronous_commit"] = "on"
+	p["synchronous_commit"] = synchronousCommit
 	p["idle_in_transaction_session_timeout"] = "60000"
 	p["lock_timeout"] = "10000"
 	p["jit"] = "off" // no query of ours is worth compiling

@@ -36,7 +36,7 @@ var schemas struct {
 
 // modelChecks is how many histories the random model plays here, where each takes a hundred
 // times as long as in memory; -rapid.checks asks for more.
-const modelChecks = "30"
+const modelChecks = "50"
 
 func TestMain(m *testing.M) {
 	flag.Parse()
@@ -47,6 +47,7 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 	}
+	postgres.WaitForNoDisk()
 	code := m.Run()
 	for _, name := range schemas.made {
 		if err := run("DROP SCHEMA " + name + " CASCADE"); err != nil {
@@ -116,7 +117,7 @@ func run(sql string) error {
 		return fmt.Errorf("no PostgreSQL server answers: %w; start one, or set SIGNPOST_TEST_POSTGRES to its URL", err)
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, sql); err != nil {
+	if _, err := conn.Exec(ctx, "SET synchronous_commit = off; "+sql); err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
 	}
 	return nil
