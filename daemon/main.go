@@ -137,7 +137,7 @@ Begin with "signpost dev": a simulated space and a telephone in this terminal.`,
 	root.AddCommand(
 		c.runCommand(), c.initCommand(), c.devCommand(), c.listenCommand(), c.simCommand(), c.triggerCommand(), c.checkCommand(), c.lintCommand(), c.reloadCommand(),
 		c.healthCommand(), c.explainCommand(), c.messagesCommand(), c.deadLettersCommand(), c.doubtsCommand(),
-		c.cancelCommand(), c.bulkCommand(), c.consentCommand(), c.rulesCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(),
+		c.sendCommand(), c.cancelCommand(), c.bulkCommand(), c.consentCommand(), c.rulesCommand(), c.backupCommand(), c.versionCommand(), c.completionCommand(),
 	)
 	return root
 }
