@@ -84,8 +84,8 @@ func (p *process) kill() {
 	<-p.ended
 }
 
-// line waits for a line with a text, after the first n.
-func (p *process) line(n int, text string) string {
+// line waits for a line with a text.
+func (p *process) line(text string) string {
 	p.t.Helper()
 	for timeout := time.After(patience); ; {
 		p.mu.Lock()
@@ -93,7 +93,7 @@ func (p *process) line(n int, text string) string {
 			p.fresh = make(chan struct{})
 		}
 		fresh := p.fresh
-		for _, line := range p.said[min(n, len(p.said)):] {
+		for _, line := range p.said {
 			if strings.Contains(line, text) {
 				p.mu.Unlock()
 				return line
@@ -106,12 +106,6 @@ func (p *process) line(n int, text string) string {
 			p.t.Fatalf("%s did not say %q:\n%s", filepath.Base(p.name), text, p.tail())
 		}
 	}
-}
-
-func (p *process) lines() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.said)
 }
 
 func (p *process) tail() string {

@@ -32,8 +32,8 @@ func TestHandlerAnswersAndSeesDelivered(t *testing.T) {
 			if err != nil || !strings.HasPrefix(text.Body, "Corner Shop: ") || !strings.Contains(text.Body, "help@shop.example") {
 				t.Fatalf("HELP was answered with %q, %v; want brand and contact", text.Body, err)
 			}
-			id, _, _ := strings.Cut(s.app.line(0, "accepted"), " ")
-			s.app.line(0, id+" delivered")
+			id, _, _ := strings.Cut(s.app.line("accepted"), " ")
+			s.app.line(id+" delivered")
 
 			// What comes after it proves that nothing came twice.
 			if _, err := s.space.Inject(relaytest.SMS{From: person, Context: "support", Body: "hours"}, relaytest.Target{}); err != nil {
