@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 
@@ -80,6 +81,27 @@ func TestBodiesAreBounded(t *testing.T) {
 		bounded.ServeHTTP(w, httptest.NewRequest(route.method, path, strings.NewReader(large)))
 		if w.Code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s %s: got %d %.200s", route.method, path, w.Code, w.Body)
+		}
+	}
+	if len(d.engine.told) != 0 {
+		t.Errorf("the engine was told %q", d.engine.told)
+	}
+}
+
+// late is a body that never comes.
+type late struct{}
+
+func (late) Read([]byte) (int, error) { return 0, os.ErrDeadlineExceeded }
+
+// TestSlowBodiesAreGivenUp refuses a body that did not come within the server's time.
+func TestSlowBodiesAreGivenUp(t *testing.T) {
+	t.Parallel()
+	d := newDesk(t, memory.New(memory.Config{}))
+	for _, path := range []string{messagesPath, "/v1/sends", "/v1/consent"} {
+		w := httptest.NewRecorder()
+		d.mux.ServeHTTP(w, httptest.NewRequest("POST", path, late{}))
+		if w.Code != http.StatusRequestTimeout || !strings.Contains(w.Body.String(), `"body"`) {
+			t.Errorf("POST %s: got %d %s", path, w.Code, w.Body)
 		}
 	}
 	if len(d.engine.told) != 0 {
