@@ -416,6 +416,16 @@ func (w *world) bySM1() *messaging.Outgoing {
 var sharedValueTests = []sharedTest{
 	// Instances that count one value up, each by reading, adding and comparing, lose nothing.
 	{"CompareAndSet", 3, func(ws []*world) {
+		a, b := ws[0], ws[1]
+		first := a.set("other", "one")
+		a.commit(first)
+		seen := b.values(messaging.ValueQuery{Keys: []string{"other"}})[0].Version
+		second := a.set("other", "two")
+		a.commit(second)
+		stale := expecting(seen, b.set("other", "three"))
+		b.commit(stale)
+		b.wantRefused("what another instance has changed since", stale, second.Version)
+		b.commit(deletion("other"))
 		const each = 20
 		var group sync.WaitGroup
 		for _, w := range ws {
