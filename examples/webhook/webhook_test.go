@@ -33,7 +33,7 @@ func TestHandlerAnswersAndSeesDelivered(t *testing.T) {
 				t.Fatalf("HELP was answered with %q, %v; want brand and contact", text.Body, err)
 			}
 			id, _, _ := strings.Cut(s.app.line("accepted"), " ")
-			s.app.line(id+" delivered")
+			s.app.line(id + " delivered")
 
 			// What comes after it proves that nothing came twice.
 			if _, err := s.space.Inject(relaytest.SMS{From: person, Context: "support", Body: "hours"}, relaytest.Target{}); err != nil {
