@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -151,22 +152,23 @@ func (s *schemas) document(routes []route) *huma.OpenAPI {
 	return doc
 }
 
-// serveDocument adds the description to a mux.
+// serveDocument adds the description to a mux. It is written when somebody first asks.
 func serveDocument(mux *http.ServeMux, doc *huma.OpenAPI) {
 	for ext, of := range map[string]struct {
 		media string
 		write func() ([]byte, error)
 	}{
-		"json": {"application/vnd.oai.openapi+json", doc.MarshalJSON},
-		"yaml": {"application/vnd.oai.openapi", doc.YAML},
+		"json": {"application/vnd.oai.openapi+json", sync.OnceValues(doc.MarshalJSON)},
+		"yaml": {"application/vnd.oai.openapi", sync.OnceValues(doc.YAML)},
 	} {
-		text, err := of.write()
-		if err != nil {
-			panic("api: the description cannot be written: " + err.Error())
-		}
 		mux.HandleFunc("GET /v1/openapi."+ext, func(w http.ResponseWriter, _ *http.Request) {
+			text, err := of.write()
+			if err != nil {
+				Refuse(w, Failed, "the description cannot be written: "+err.Error(), "please report this")
+				return
+			}
 			w.Header().Set("Content-Type", of.media)
-			_, _ = w.Write(text)
+			_, _ = w.Write(text) // who hung up wants no answer
 		})
 	}
 }
