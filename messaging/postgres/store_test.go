@@ -38,13 +38,18 @@ var schemas struct {
 // times as long as in memory; -rapid.checks asks for more.
 const modelChecks = "50"
 
+// parallel is how many tests run at once: they mostly wait, for leases and for the server.
+const parallel = "3"
+
 func TestMain(m *testing.M) {
 	flag.Parse()
-	asked := false
-	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
-	if !asked {
-		if err := flag.Set("rapid.checks", modelChecks); err != nil {
-			panic(err)
+	asked := map[string]bool{}
+	flag.Visit(func(f *flag.Flag) { asked[f.Name] = true })
+	for name, value := range map[string]string{"rapid.checks": modelChecks, "test.parallel": parallel} {
+		if !asked[name] {
+			if err := flag.Set(name, value); err != nil {
+				panic(err)
+			}
 		}
 	}
 	postgres.WaitForNoDisk()
@@ -112,12 +117,17 @@ func (p place) giveBack(t testing.TB) {
 func run(sql string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	conn, err := pgx.Connect(ctx, server())
+	conf, err := pgx.ParseConfig(server())
+	if err != nil {
+		return err
+	}
+	conf.RuntimeParams["synchronous_commit"] = "off"
+	conn, err := pgx.ConnectConfig(ctx, conf)
 	if err != nil {
 		return fmt.Errorf("no PostgreSQL server answers: %w; start one, or set SIGNPOST_TEST_POSTGRES to its URL", err)
 	}
 	defer conn.Close(ctx)
-	if _, err := conn.Exec(ctx, "SET synchronous_commit = off; "+sql); err != nil {
+	if _, err := conn.Exec(ctx, sql); err != nil {
 		return fmt.Errorf("%s: %w", sql, err)
 	}
 	return nil
