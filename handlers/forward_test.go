@@ -302,6 +302,17 @@ func TestForwardTimesOut(t *testing.T) {
 	}
 }
 
+// The address may hold a key: an endpoint that hangs up must not make it known.
+func TestForwardErrorsHoldNoAddress(t *testing.T) {
+	t.Parallel()
+	s := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
+	t.Cleanup(s.Close)
+	_, err := forwarded(t, handlers.ForwardOptions{URL: s.URL + "/?key=hidden"}, message("x"))
+	if kindOf(err) != "again" || strings.Contains(err.Error(), "hidden") || !strings.Contains(err.Error(), "no answer from 127.0.0.1") {
+		t.Errorf("got %v, want to be tried again, with the host alone", err)
+	}
+}
+
 func TestForwardClaimsWhileItIsOpen(t *testing.T) {
 	t.Parallel()
 	f := handlers.NewForwards()
