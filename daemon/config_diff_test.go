@@ -113,7 +113,7 @@ func TestEveryKeyCounts(t *testing.T) {
 		}
 		reloads := slices.ContainsFunc([]string{
 			"log.level", "brand", "retention.texts", "quiet_hours.", "sending.limits", "sending.rates.", "sending.budget.",
-			"sending.duplicates.", "sending.replicas", "sending.smart_encoding", "sending.trial_prefix",
+			"sending.duplicates.", "sending.replicas", "sending.reply_window", "sending.smart_encoding", "sending.trial_prefix",
 			"consent.contact", "consent.language", "consent.opt_", "consent.help_message",
 		}, func(p string) bool { return strings.HasPrefix(k.path, p) })
 		if reloads != (len(got.Reload) == 1) {

@@ -454,7 +454,7 @@ func TestRangesHoldDefaults(t *testing.T) {
 
 // zeroMeansNone names the keys at which 0 is a value of its own.
 func zeroMeansNone(path string) bool {
-	return slices.Contains([]string{"sending.budget.segments", "sending.budget.messages", "sending.duplicates.window", "sending.replicas"}, path)
+	return slices.Contains([]string{"sending.budget.segments", "sending.budget.messages", "sending.duplicates.window", "sending.replicas", "sending.reply_window"}, path)
 }
 
 func TestDurationsInDays(t *testing.T) {
