@@ -46,7 +46,7 @@ func Verify(secret, header string, body []byte, now time.Time, maxAge time.Durat
 	case secret == "":
 		return errors.New("there is no secret to verify with: it is the one that the configuration gives to the handler")
 	case !okTime || !okMAC || err != nil || hexErr != nil:
-		return fmt.Errorf("the header %s is missing or malformed: it looks like t=1790000000,v1=...", SignatureHeader)
+		return fmt.Errorf("the header %s is missing or malformed: it is a time and a digest, as in t=1790000000,v1=5257a869", SignatureHeader)
 	case !hmac.Equal(got, signature(secret, t, body)):
 		return errors.New("the signature does not fit: another secret, or not the bytes of the body as they came")
 	}

@@ -102,7 +102,7 @@ func TestQuestionsAndPausesOfOthers(t *testing.T) {
 		say(0, "book")
 		say(0, "STOP")
 		time.Sleep(10 * time.Second) // until the other one knows
-		say(1, "YES") // of which the second one cannot know before it is written that it may be an answer
+		say(1, "YES")                // of which the second one cannot know before it is written that it may be an answer
 		if states, err := store.ConsentOf(t.Context(), theirs); err != nil || len(states) != 1 || !states[0].OptedOut {
 			t.Errorf("YES was taken for an opt-in while a question of another instance was open: %+v, %v", states, err)
 		}

@@ -3,6 +3,7 @@ package sqlite_test
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
@@ -18,9 +19,21 @@ import (
 // crashPath tells a copy of the test binary that it is to write until it is killed.
 const crashPath = "SIGNPOST_TEST_CRASH_PATH"
 
+// modelChecks is how many histories the random model plays here; a store in memory plays a
+// hundred, as does this one when -rapid.checks asks for it.
+const modelChecks = "50"
+
 func TestMain(m *testing.M) {
 	if path := os.Getenv(crashPath); path != "" {
 		writeUntilKilled(path)
+	}
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "rapid.checks" })
+	if !asked {
+		if err := flag.Set("rapid.checks", modelChecks); err != nil {
+			panic(err)
+		}
 	}
 	os.Exit(m.Run())
 }
