@@ -363,6 +363,7 @@ func (a *API) cancelJob(w http.ResponseWriter, r *http.Request) error {
 	if err := a.cancelSends(r.Context(), queued); err != nil {
 		return err
 	}
+	a.counts.forget(job.Name) // who looks next sees what was taken back
 	return write(w, job)
 }
 
@@ -528,6 +529,13 @@ const (
 	countFor   = time.Second
 	countShare = 10
 )
+
+// forget has the rows of a job counted again when they are asked for next.
+func (c *counted) forget(name string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.last, name)
+}
 
 func (c *counted) of(name string, read func() (map[messaging.Status]int64, error)) (map[messaging.Status]int64, error) {
 	c.mu.Lock()
