@@ -93,8 +93,9 @@ func (e *explainer) verdict(l *api.Life) (what string, why []string) {
 	if !in.Finished() {
 		return e.unfinished(in)
 	}
-	for i := range l.Sends { // the one that the outcome speaks of
-		s := &l.Sends[i]
+	answers := api.Answers(l.Sends)
+	for i := range answers { // the one that the outcome speaks of
+		s := &answers[i]
 		if api.OutcomeOf([]api.Message{*s}) != l.Outcome {
 			continue
 		}
@@ -104,6 +105,9 @@ func (e *explainer) verdict(l *api.Life) (what string, why []string) {
 				return "answered, but the person did not get it: " + what, why
 			}
 			return "answered; the reply is " + what, why
+		}
+		if s.Status == messaging.StatusQueued && s.Reason == rules.NotBefore {
+			return what, why // a reminder, say, that was asked for by its own id
 		}
 		return "no reply: " + what, why
 	}
@@ -264,6 +268,8 @@ func (e *explainer) queued(s *api.Message, last *api.Attempt) (what string, why 
 		if st := lastState(last); st != nil {
 			why = reasonLines(st.Reason)
 		}
+	case s.Reason == rules.NotBefore:
+		what = "scheduled"
 	case s.Reason != "":
 		what, why = "kept back by rule "+ruleName(s.Reason), reasonText(s.Reason)
 	default:

@@ -163,7 +163,7 @@ out  +12025550100 to +12025550147, context support, reply: in_doubt
 `},
 		"retry waiting": {"later", nil, time.Second, `
 no reply yet: the handler failed and runs again at 00:01:00, in 59s
-  Failed: retry after 1m0s: the shop is closed
+  Failed: the shop is closed
   Times are of Sat 1 Jan 2000, UTC.
 
 in   +12025550147 to +12025550100, context support
@@ -212,6 +212,16 @@ func TestVerdicts(t *testing.T) {
 		edit(&s)
 		l := &api.Life{Inbound: &api.Message{ID: "m1", Direction: api.DirectionIn, At: now.Add(-time.Hour), Context: "support", Fate: api.FateDone, Sends: []string{"S1"}}}
 		l.Sends = []api.Message{s}
+		l.Outcome = api.OutcomeOf(l.Sends)
+		return l
+	}
+	reminder := api.Message{
+		ID: "S0", Direction: api.DirectionOut, At: now, InReplyTo: "m1", Category: "notification",
+		Status: messaging.StatusQueued, Reason: "not_before", NotBefore: now.Add(5 * time.Hour),
+	}
+	reminded := func(reply messaging.Status) *api.Life {
+		l := send(func(s *api.Message) { s.Status, s.Reason = reply, "loop: loop.turnaround" })
+		l.Sends = []api.Message{reminder, l.Sends[0]}
 		l.Outcome = api.OutcomeOf(l.Sends)
 		return l
 	}
@@ -267,11 +277,14 @@ func TestVerdicts(t *testing.T) {
 		"its turn": {&api.Life{Outcome: api.OutcomeWaiting, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateRetry, From: person}}, []string{
 			"its handler is running, or waits for its turn", "signpost messages --number " + person,
 		}},
-		"no handler":        {&api.Life{Outcome: api.OutcomeNothingWanted, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDone, Context: "sales"}}, []string{"no handler of sales decided to answer this"}},
-		"dropped":           {&api.Life{Outcome: api.OutcomeDropped, Inbound: &api.Message{ID: "m1", At: now, FinishedAt: now, Fate: api.FateDropped}}, []string{"an operator let it go at 03:00:00"}},
-		"forgotten":         {&api.Life{Outcome: api.OutcomeForgotten, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDone, Forgotten: true, Sends: []string{"x"}}}, []string{"not in the journal any more", "(its text was removed)"}},
-		"dead, forgotten":   {&api.Life{Outcome: api.OutcomeDead, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDead, Forgotten: true}}, []string{"cannot be replayed", "deadletters drop m1"}},
-		"a send of its own": {&api.Life{Outcome: "delivered", Sends: []api.Message{{ID: "S1", At: now, Direction: "out", Status: "delivered", Category: "notification"}}}, []string{"delivered\n", "notification: delivered"}},
+		"no handler":      {&api.Life{Outcome: api.OutcomeNothingWanted, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDone, Context: "sales"}}, []string{"no handler of sales decided to answer this"}},
+		"dropped":         {&api.Life{Outcome: api.OutcomeDropped, Inbound: &api.Message{ID: "m1", At: now, FinishedAt: now, Fate: api.FateDropped}}, []string{"an operator let it go at 03:00:00"}},
+		"forgotten":       {&api.Life{Outcome: api.OutcomeForgotten, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDone, Forgotten: true, Sends: []string{"x"}}}, []string{"not in the journal any more", "(its text was removed)"}},
+		"dead, forgotten": {&api.Life{Outcome: api.OutcomeDead, Inbound: &api.Message{ID: "m1", At: now, Fate: api.FateDead, Forgotten: true}}, []string{"cannot be replayed", "deadletters drop m1"}},
+		"a reminder waits, the reply did not leave": {reminded(messaging.StatusSuppressed), []string{"no reply: suppressed by rule loop.turnaround\n", "     scheduled; it leaves at 08:00:00, in 5h\n"}},
+		"a reminder waits, the reply was taken":     {reminded(messaging.StatusAccepted), []string{"answered; the reply is taken by the platform"}},
+		"a reminder":                                {send(func(s *api.Message) { *s = reminder }), []string{"scheduled; it leaves at 08:00:00, in 5h\n  Times"}},
+		"a send of its own":                         {&api.Life{Outcome: "delivered", Sends: []api.Message{{ID: "S1", At: now, Direction: "out", Status: "delivered", Category: "notification"}}}, []string{"delivered\n", "notification: delivered"}},
 		"a lost state": {&api.Life{Outcome: api.OutcomeNothingWanted, Inbound: &api.Message{ID: "SM1/sent", At: now, Direction: api.DirectionState, State: "sent", Fate: api.FateDone}}, []string{
 			"a delivery state, sent, of a message that is not in the journal",
 		}},

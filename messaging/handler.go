@@ -119,7 +119,7 @@ type retryAfterError struct {
 	err   error
 }
 
-func (e *retryAfterError) Error() string { return fmt.Sprintf("retry after %v: %v", e.after, e.err) }
+func (e *retryAfterError) Error() string { return e.err.Error() } // the delay is shown as a time
 func (e *retryAfterError) Unwrap() error { return e.err }
 
 // RetryAfter wraps err to say: not now, but after d. It does not count as an attempt; the

@@ -280,11 +280,26 @@ func outcome(l *Life) string {
 	return OutcomeOf(l.Sends)
 }
 
-// OutcomeOf is the outcome of an inbound that was answered with the sends: that of the one
-// that got furthest.
+// Answers are those of the sends that an inbound led to which answer it: replies, if there
+// are any, since what else was decided with them, such as a reminder, leaves in its own time.
+func Answers(sends []Message) []Message {
+	var answers []Message
+	for _, s := range sends {
+		if s.Category == messaging.CategoryReply || s.Category == messaging.CategoryConsent {
+			answers = append(answers, s)
+		}
+	}
+	if len(answers) == 0 {
+		return sends
+	}
+	return answers
+}
+
+// OutcomeOf is the outcome of an inbound that led to the sends: that of the answer that got
+// furthest.
 func OutcomeOf(sends []Message) string {
 	best, rank := OutcomeFailed, 0
-	for _, s := range sends {
+	for _, s := range Answers(sends) {
 		got, r := OutcomeFailed, 1
 		switch {
 		case s.Status.Accepted() || s.Status == messaging.StatusFailed && s.MessageID != "":
