@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/signpost-sms/signpost/daemon/api"
@@ -18,6 +19,11 @@ type bulkList struct {
 	columns []string // of variables, as texts name them
 	rows    []bulkRow
 	bad     []bulkFault
+}
+
+// variables are the names of the columns that are variables.
+func (l *bulkList) variables() []string {
+	return slices.DeleteFunc(slices.Clone(l.columns), func(name string) bool { return name == "" })
 }
 
 // bulkRow is a recipient.

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -148,6 +149,7 @@ func (c *cli) bulkListCommand() *cobra.Command {
 			if err := d.get(cmd.Context(), "/v1/bulk", nil, &list); err != nil {
 				return err
 			}
+			list.Jobs = slices.DeleteFunc(list.Jobs, func(j api.Job) bool { return strings.HasPrefix(j.Name, previewPrefix) })
 			for _, j := range list.Jobs {
 				if c.asJSON {
 					if err := c.printJSON(j); err != nil {

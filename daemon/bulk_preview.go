@@ -40,6 +40,10 @@ type foreseen struct {
 	Bad      []bulkFault    `json:"bad"`
 }
 
+// previewPrefix begins the names of jobs that only --dry-run asks about; "bulk list" leaves
+// them out.
+const previewPrefix = "preview-"
+
 // preview says what would become of the list. Consent and texts are the daemon's word; quiet
 // hours and limits those of the configuration, which it shares with this command.
 func (b *bulk) preview(ctx context.Context, d *remote, list *bulkList) error {
@@ -54,7 +58,7 @@ func (b *bulk) preview(ctx context.Context, d *remote, list *bulkList) error {
 	// Nothing of the previewed job is kept under the name of the real one, whose text may
 	// still change.
 	sum := sha256.Sum256(fmt.Appendf(nil, "%+v", b.job))
-	b.job.Name = "preview-" + hex.EncodeToString(sum[:6])
+	b.job.Name = previewPrefix + hex.EncodeToString(sum[:6])
 	var job api.Job
 	if err := d.post(ctx, "/v1/bulk", b.job, &job); err != nil {
 		return err
@@ -222,7 +226,7 @@ func (f foreseen) String(price float64) string {
 	}
 	fmt.Fprintf(&s, "%s, to %d of which a text would be sent\n", plural(f.Rows, "row", "rows"), f.Send)
 	for _, reason := range slices.Sorted(maps.Keys(f.Withheld)) {
-		fmt.Fprintf(&s, "  %d are not sent anything: %s\n", f.Withheld[reason], reason)
+		fmt.Fprintf(&s, "  nothing is sent to %d: %s\n", f.Withheld[reason], reason)
 	}
 	if n := len(f.Bad); n > 0 {
 		fmt.Fprintf(&s, "  %d cannot be read\n", n)

@@ -187,6 +187,11 @@ func (b *bulk) fill(list *bulkList) error {
 		return exitf(ExitUsage, "--body: %s; %s", problems[0].Message, problems[0].Mend)
 	}
 	body := set.Template("body")
+	for _, v := range body.Variables() {
+		if !slices.Contains(list.columns, v) {
+			return exitf(ExitUsage, "--body uses {{.%s}}, and %s has no such column; its variables are: %s", v, list.name, strings.Join(list.variables(), ", "))
+		}
+	}
 	list.rows = slices.DeleteFunc(list.rows, func(r bulkRow) bool {
 		_, err := body.Render("", r.Variables)
 		if err != nil {

@@ -75,7 +75,7 @@ func TestBulkForeseesAndSends(t *testing.T) {
 
 	code, out := command(t, dir, append(slices.Clone(flags), "--dry-run", "--price", "0.01")...)
 	for _, want := range []string{
-		"Acme: hi Ann. Reply STOP to end.", "4 rows, to 1 of which", "1 are not sent anything", "1 segment; 0.01 at 0.01", "Nothing was sent",
+		"Acme: hi Ann. Reply STOP to end.", "4 rows, to 1 of which", "nothing is sent to 1: opted_out", "1 segment; 0.01 at 0.01", "Nothing was sent",
 		"list.csv:4:1: ", "list.csv:5:1: ", "The last one leaves about",
 	} {
 		if !strings.Contains(out, want) {
@@ -87,6 +87,13 @@ func TestBulkForeseesAndSends(t *testing.T) {
 	}
 	if code, out := command(t, dir, flags...); code != ExitUsage || !strings.Contains(out, "--skip-bad") {
 		t.Errorf("with bad rows: exit code %d:\n%s", code, out)
+	}
+	if code, out := command(t, dir, "bulk", "list.csv", "--from", "+12125550100", "--body", "Hi {{.nam}}", "--dry-run"); code != ExitUsage ||
+		!strings.Contains(out, "uses {{.nam}}, and list.csv has no such column; its variables are: name") || strings.Contains(out, "list.csv:2") {
+		t.Errorf("with a misspelt variable: exit code %d:\n%s", code, out)
+	}
+	if code, out := command(t, dir, "bulk", "list"); code != ExitOK || !strings.Contains(out, "no jobs") {
+		t.Errorf("a dry run is among the jobs: exit code %d:\n%s", code, out)
 	}
 	if n := len(space.Sends()); n != 0 {
 		t.Fatalf("%d texts went out before anything was to be sent", n)

@@ -169,7 +169,7 @@ func exitOf(p *api.Problem) int {
 	switch {
 	case p.Of(api.Unauthorized):
 		return ExitCredentials
-	case p.Of(api.BadRequest):
+	case p.Of(api.BadRequest), p.Of(api.Conflict):
 		return ExitUsage
 	case p.Of(api.Unknown), p.Of(api.TooLate), p.Of(api.Elsewhere), p.Of(api.Exists):
 		return ExitFindings
