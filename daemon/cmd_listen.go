@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/signpost-sms/signpost/contexts"
+	"github.com/signpost-sms/signpost/daemon/api"
 	"github.com/signpost-sms/signpost/handlers"
 	"github.com/signpost-sms/signpost/messaging"
 	"github.com/signpost-sms/signpost/relay"
@@ -98,9 +99,16 @@ func (c *cli) listen(ctx context.Context, l listening) error {
 	}
 	err = c.withDaemon(ctx, d, func(ctx context.Context) error {
 		c.printListening(d, l)
+		var last messaging.SendTrace
 		for {
 			select {
 			case tr := <-feed:
+				if tr.Send != nil {
+					if *tr.Send == last { // queued and initiated, say, are one status to us
+						continue
+					}
+					last = *tr.Send
+				}
 				if err := c.printTrace(tr, time.Now()); err != nil {
 					return err
 				}
@@ -173,7 +181,8 @@ type heard struct {
 	State     messaging.State  `json:"state,omitempty"`
 	Status    messaging.Status `json:"status,omitempty"`
 	InReplyTo string           `json:"in_reply_to,omitempty"`
-	Fate      string           `json:"fate,omitempty"` // of a message or state: done, retry or dead
+	Fate      string           `json:"fate,omitempty"`    // of a message or state: done, retry or dead
+	Handler   string           `json:"handler,omitempty"` // that decided; consent, of a word that is not forwarded
 	Duplicate bool             `json:"duplicate,omitempty"`
 	Reason    string           `json:"reason,omitempty"`
 	RetryAt   *time.Time       `json:"retry_at,omitempty"`
@@ -192,7 +201,7 @@ func newHeard(tr messaging.Trace, now time.Time) heard {
 		h.ID = ev.Send.ID.String()
 	}
 	if o := tr.Inbound.Outcome; o != nil {
-		h.Fate, h.Reason = o.Fate.String(), o.Err
+		h.Fate, h.Handler, h.Reason = o.Fate.String(), o.Handler, o.Err
 		if o.Fate == messaging.FateRetry && !o.RetryAt.IsZero() {
 			h.RetryAt = &o.RetryAt
 		}
@@ -242,6 +251,8 @@ func (h heard) String() string {
 // fate says what became of an event.
 func (h heard) fate() string {
 	switch {
+	case h.Handler == api.HandlerConsent:
+		return "dealt with by the daemon, since it is about consent"
 	case h.Fate == messaging.FateDone.String():
 		return "forwarded"
 	case h.RetryAt != nil:
