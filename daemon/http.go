@@ -93,7 +93,11 @@ func requireToken(cfg *Config, next http.Handler) http.Handler {
 		}
 		if !is(given, token) && (!theirs || !api.Platform(r) || !is(name+":"+given, project)) {
 			w.Header().Set("WWW-Authenticate", `Basic realm="signpost"`)
-			refuse(w, r, api.Unauthorized, "a token is needed", "send Authorization: Bearer with the token of http.token")
+			mend := "send Authorization: Bearer with the token of http.token"
+			if theirs && api.Platform(r) {
+				mend += ", or the project's id and token as basic authentication"
+			}
+			refuse(w, r, api.Unauthorized, "a token is needed, and this is none", mend)
 			return
 		}
 		next.ServeHTTP(w, r)

@@ -99,6 +99,9 @@ func platformBody(r *http.Request) (map[string]json.RawMessage, error) {
 	var object map[string]json.RawMessage
 	d := json.NewDecoder(bytes.NewReader(body))
 	if err := d.Decode(&object); err != nil {
+		if kind := (*json.UnmarshalTypeError)(nil); errors.As(err, &kind) {
+			return nil, bad("it is of the type " + kind.Value)
+		}
 		return nil, bad(err.Error())
 	}
 	if _, end := d.Token(); !errors.Is(end, io.EOF) {
