@@ -211,6 +211,8 @@ func (p *phone) decided(n *inboundNews) {
 // silence says why nothing was decided to be sent.
 func (n *inboundNews) silence() string {
 	switch {
+	case n.handler == messaging.HandlerPaused:
+		return "the conversation is with a person, and paused"
 	case n.handler != api.HandlerConsent:
 		return fmt.Sprintf("no handler of %q decided to answer this", n.context)
 	case consent.Classify(n.body, consent.State{}).Kind == consent.Start:
