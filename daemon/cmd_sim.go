@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"slices"
@@ -58,6 +59,9 @@ With --project and --token only those credentials are accepted; without, any are
 			cfg := relaytest.Config{
 				Addr: listen, TLSAddr: tlsListen, HTTPAddr: httpListen, Numbers: numbers,
 				Logger: slog.New(newMaskingHandler(newLogHandler(c.errw, LogAuto, slog.LevelInfo), token)),
+				// Other ids each time: a daemon whose journal outlived the last simulator would take
+				// the texts of this one for those of the last, delivered again.
+				Seed: rand.Uint64(),
 			}
 			if (project == "") != (token == "") {
 				return exitf(ExitUsage, "--project and --token belong together: give both, or neither to accept any credentials")

@@ -16,11 +16,28 @@ func simulator(t *testing.T, args ...string) simulated {
 	if err := json.Unmarshal([]byte(sim.expect("relay")), &where); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		sim.signal(syscall.SIGTERM)
-		_, _ = sim.exit()
+	t.Cleanup(func() { // the end of the test's context has killed it
+		for range sim.lines {
+		}
+		_ = sim.cmd.Wait()
 	})
 	return where
+}
+
+// A journal outlives the simulator: what the next one delivers must not have the same ids.
+func TestSimulatorsMakeOtherIDs(t *testing.T) {
+	t.Parallel()
+	text := func() string {
+		_, out := command(t, t.TempDir(), "trigger", "inbound", "--context", "support", "--body", "hello", "--control", simulator(t).HTTP)
+		id, _, ok := strings.Cut(out, " ")
+		if !ok || len(id) != 36 {
+			t.Fatalf("no id: %s", out)
+		}
+		return id
+	}
+	if one, two := text(), text(); one == two {
+		t.Errorf("two simulators gave the same id, %s", one)
+	}
 }
 
 func TestTriggerTextsADaemonAndReportsStates(t *testing.T) {
