@@ -140,7 +140,7 @@ func (a *API) beginJob(w http.ResponseWriter, r *http.Request) error {
 		return refuse("category", "it is none of transactional, notification and marketing")
 	}
 	if _, err := a.textOf(job); err != nil {
-		return refuse(cmp.Or(map[bool]string{true: "template"}[job.Template != ""], "body"), err.Error())
+		return badField(cmp.Or(map[bool]string{true: "template"}[job.Template != ""], "body"), err, "")
 	}
 	var bad *wrong
 	if job.Context, bad = a.cfg.Sending.contextOf(messaging.Conversation{Ours: messaging.Number(job.From)}, job.Context); bad != nil {
@@ -178,7 +178,7 @@ func (a *API) textOf(job Job) (*texts.Template, error) {
 func (a *API) job(r *http.Request) (Job, error) {
 	s, err := a.cfg.Jobs.find(r.Context(), r.PathValue("job"))
 	if errors.Is(err, messaging.ErrUnknown) {
-		return Job{}, Unknown.Problem("there is no job with this name", "list them with GET /v1/bulk")
+		return Job{}, Unknown.Problem("there is no job with this name", "list them with GET /v1/bulk or \"signpost bulk list\"")
 	}
 	return s.job, err
 }
