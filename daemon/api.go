@@ -21,7 +21,7 @@ func (d *Daemon) handler(cfg Config) http.Handler {
 		writeJSON(w, http.StatusOK, buildInfo())
 	})
 	private.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, r, api.NotFound, "there is nothing at this path, or not with this method", "GET /v1/openapi.json says what there is")
+		refuse(w, r, api.NotFound, "there is nothing at this path, or not with this method", "GET /livez, /readyz and /metrics are for machines; GET /v1/openapi.json says what else there is")
 	})
 	api.New(api.Config{
 		Store: d.store, Engine: d.engine, Draining: d.draining.Load, Metrics: api.NewMetrics(d.reg),

@@ -180,7 +180,7 @@ func TestBulkIsPausedResumedAndCancelled(t *testing.T) {
 // on. Everybody gets one text.
 func TestBulkKilledAndResumedHasNoDoubleAndNoGap(t *testing.T) {
 	t.Parallel()
-	const people = 6000
+	const people = 3000
 	space := socketSpace(t, func(c *relaytest.Config) { c.NoMagic = true })
 	dir, start := bulkDaemon(t, space)
 	p := start()
