@@ -37,7 +37,7 @@ Exit codes: 0 stopped, nothing left; 69 something needed does not answer; 75 wor
 // gcPercent trades a little of the processor, of which there is plenty, for memory: most of
 // what lives long are tables of ids without pointers, which cost the collector nothing to
 // keep, and the usual 100 would let as much garbage gather again.
-const gcPercent = 40
+const gcPercent = 35
 
 func (c *cli) run(ctx context.Context) error {
 	// First of all: until then a SIGHUP, which promises a reload, would end the process. One

@@ -20,7 +20,7 @@ import (
 const keeps = 30 * time.Second
 
 // gcPercent is what the commands of Signpost run with.
-const gcPercent = 40
+const gcPercent = 35
 
 func main() {
 	debug.SetGCPercent(gcPercent)
