@@ -90,10 +90,18 @@ func (r *Recent) contextOf(ours messaging.Number) (string, bool) {
 	return w.context, ok
 }
 
-// Load reads who wrote before this process began, as far back as it keeps.
+// What Load reads: the newest messages, some at a time, since a start has better to do.
+const (
+	recallMost  = 20_000
+	recallPage  = 200
+	recallPause = 20 * time.Millisecond
+)
+
+// Load reads who wrote before this process began, as far back as it keeps, or the newest of
+// very many.
 func (r *Recent) Load(ctx context.Context, archive messaging.Archive) error {
-	s := messaging.Search{Since: time.Now().Add(-r.keep), Limit: limitMost}
-	for range 2 * recentMost / limitMost {
+	s := messaging.Search{Since: time.Now().Add(-r.keep), Limit: recallPage}
+	for range recallMost / recallPage {
 		found, err := archive.Search(ctx, s)
 		if err != nil {
 			return err
@@ -103,6 +111,11 @@ func (r *Recent) Load(ctx context.Context, archive messaging.Archive) error {
 		}
 		if s.Before = found.Cursor; !found.More {
 			break
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(recallPause):
 		}
 	}
 	return nil
