@@ -3,6 +3,7 @@ package sqlite
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"sync/atomic"
 )
 
 // hashOf is 64 bits of an id of a kind. It is stored, so it never changes.
@@ -37,12 +38,18 @@ func at(h uint64, n uint) (word uint64, bit uint64) {
 	return x / 64, 1 << (x % 64)
 }
 
+// add counts an id and sets its bits.
 func (f *filter) add(hash int64) {
+	f.set(hash)
+	f.added++
+}
+
+// set sets the bits of an id. It may be called while others do the same.
+func (f *filter) set(hash int64) {
 	for n := range uint(places) {
 		w, b := at(uint64(hash), n)
-		f.words[w] |= b
+		atomic.OrUint64(&f.words[w], b)
 	}
-	f.added++
 }
 
 // may reports whether the hash may have been added.

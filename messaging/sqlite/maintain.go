@@ -140,52 +140,45 @@ func (s *Store) keepUp(rebuild bool) {
 }
 
 // fill adds every id in the segments to the filter that is being built. Those that are
-// committed meanwhile are added by their commits.
+// committed meanwhile are added by their commits, at the same time: were this to wait for
+// them, there would be no filter as long as the store is busy, when it is needed most.
 func (s *Store) fill() error {
 	s.mu.Lock()
-	segments := slices.Clone(s.ids.segments)
+	segments, next := slices.Clone(s.ids.segments), s.ids.next
 	s.mu.Unlock()
+	added := 0
 	for _, g := range segments {
-		if err := s.fillFrom(g); err != nil {
+		n, err := s.fillFrom(g, next)
+		if err != nil {
 			return err
 		}
+		added += n
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next.added += added
 	return nil
 }
 
-// fillChunk is how many ids are added under one lock, a fraction of a millisecond.
-const fillChunk = 4096
-
-func (s *Store) fillFrom(g segment) error {
+func (s *Store) fillFrom(g segment, next *filter) (added int, err error) {
 	rows, err := s.read.QueryContext(s.closing, `SELECT entries FROM ids WHERE key >= ? AND key < ?`, g.id<<keyBits, (g.id+1)<<keyBits)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	defer rows.Close()
-	chunk := make([]entry, 0, fillChunk)
-	flush := func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		for _, e := range chunk {
-			if filtered(e) {
-				s.ids.next.add(e.hash)
-			}
-		}
-		chunk = chunk[:0]
-	}
 	var b sql.RawBytes
 	for rows.Next() {
 		if err := rows.Scan(&b); err != nil {
-			return err
+			return 0, err
 		}
 		for e := range entries(b) {
-			if chunk = append(chunk, e); len(chunk) == cap(chunk) {
-				flush()
+			if filtered(e) {
+				next.set(e.hash)
+				added++
 			}
 		}
 	}
-	flush()
-	return rows.Err()
+	return added, rows.Err()
 }
 
 // mergeable gives the segments that would make one of the next level, the lowest level and
