@@ -92,9 +92,9 @@ func (r *Recent) contextOf(ours messaging.Number) (string, bool) {
 
 // What Load reads: the newest messages, some at a time, since a start has better to do.
 const (
-	recallMost  = 20_000
+	recallMost  = 5_000
 	recallPage  = 200
-	recallPause = 20 * time.Millisecond
+	recallPause = 50 * time.Millisecond
 )
 
 // Load reads who wrote before this process began, as far back as it keeps, or the newest of
