@@ -36,7 +36,7 @@ var schemas struct {
 
 // modelChecks is how many histories the random model plays here, where each takes a hundred
 // times as long as in memory; -rapid.checks asks for more.
-const modelChecks = "50"
+const modelChecks = "20"
 
 // parallel is how many tests run at once: they mostly wait, for leases and for the server.
 const parallel = "3"
