@@ -22,20 +22,20 @@ func checkAll(src Source, opts ...Option) (*Config, Findings) {
 // unnamed advises on the built-in answer to HELP, which is to say who sends and how they are
 // reached. A daemon starts without a word about it: whoever tries it out has no brand yet.
 func (c *Config) unnamed(path string) Findings {
-	var missing []string
+	var keys, lacks []string
 	if c.Brand == "" {
-		missing = append(missing, "brand")
+		keys, lacks = append(keys, "brand"), append(lacks, "the name of who sends")
 	}
 	if c.Consent.Contact == "" {
-		missing = append(missing, "consent.contact")
+		keys, lacks = append(keys, "consent.contact"), append(lacks, "a way to reach somebody")
 	}
-	if len(missing) == 0 || c.Consent.HelpMessage != "" {
+	if len(keys) == 0 || c.Consent.HelpMessage != "" {
 		return nil
 	}
 	return Findings{{
-		Severity: SeverityWarning, Place: Place{File: path}, Rule: "unnamed-help", Key: missing[0],
-		Message: "HELP is answered without " + map[string]string{"brand": "the name of who sends", "consent.contact": "a way to reach somebody"}[missing[0]],
-		Mend:    "set " + strings.Join(missing, " and ") + ", or consent.help_message",
+		Severity: SeverityWarning, Place: Place{File: path, Line: 1, Column: 1}, Rule: "unnamed-help", Key: keys[0],
+		Message: "HELP is answered without " + strings.Join(lacks, " and "),
+		Mend:    "set " + strings.Join(keys, " and ") + ", or consent.help_message",
 	}}
 }
 
